@@ -137,7 +137,7 @@ pub(crate) fn push_digits(out: &mut Vec<u8>, value: u64, digits: usize) {
     out.resize(start + digits, b'0');
     let mut rest = value;
     for slot in out[start..].iter_mut().rev() {
-        *slot = b'0' + (rest % 10) as u8;
+        *slot = b'0' + (rest % 10).to_le_bytes()[0];
         rest /= 10;
     }
     debug_assert!(rest == 0, "digits hold the value: {value} in {digits}");

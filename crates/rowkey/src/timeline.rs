@@ -78,7 +78,8 @@ impl<'a> TimelineKey<'a> {
 }
 
 fn bucket_of(fact_key: &[u8]) -> u8 {
-    (fnv1a_64(fact_key) % u64::from(TIMELINE_BUCKETS)) as u8
+    u8::try_from(fnv1a_64(fact_key) % u64::from(TIMELINE_BUCKETS))
+        .expect("a remainder of a byte fits one")
 }
 
 /// Appends `{bucket}#{YYYY-MM-DDTHH}` without going through formatting: this runs once for every event.

@@ -1,0 +1,115 @@
+//! What expressions mean over events: names, absent values, and errors that help.
+
+use rowmill_expression::Expression;
+use rowmill_model::{Event, Pipeline, Value};
+use rowmill_rowkey::Timestamp;
+
+const PIPELINE: &str = "
+    [pipeline]
+    name = 'p'
+    [event]
+    user_id = 'u'
+    timestamp = 't'
+    [fields]
+    length = { type = 'float' }
+    level = { type = 'string' }
+    plays = { type = 'int' }
+    song = { type = 'string' }
+    skipped = { type = 'bool' }
+";
+
+fn pipeline() -> Pipeline {
+    Pipeline::parse(PIPELINE).unwrap()
+}
+
+/// Fields in order of their names: length, level, plays, skipped, song.
+fn event() -> Event<'static> {
+    Event {
+        user_id: Some("u1".into()),
+        timestamp: Timestamp::from_micros(1_542_291_826_796_000).unwrap(),
+        event_type: Some("NextSong".into()),
+        event_id: "e1".into(),
+        values: vec![
+            Value::Float(2.5),
+            Value::String("paid".into()),
+            Value::Int(3),
+            Value::Bool(false),
+            Value::Null,
+        ],
+        unknown: vec![],
+    }
+}
+
+#[test]
+fn conditions() {
+    let check = |source: &str, expected: Result<bool, &str>| {
+        let tested = Expression::compile(source, &pipeline())
+            .unwrap()
+            .test(&event())
+            .map_err(|error| error.to_string());
+        assert_eq!(tested, expected.map_err(str::to_owned), "{source}");
+    };
+    check("event_type == 'NextSong' && length > 0.0", Ok(true));
+    check("length > 2 && plays < 3.5", Ok(true));
+    check("has(song)", Ok(false));
+    check("has(length) && has(user_id)", Ok(true));
+    check("!has(song) || song.startsWith('x')", Ok(true));
+    check("level in ['free', 'paid']", Ok(true));
+    check("level.matches('^p.*d$')", Ok(true));
+    check("size(level) == 4 && !skipped", Ok(true));
+    check("timestamp.getHours() == 14", Ok(true));
+    check("song == null", Ok(true));
+    check("false && song > 'a'", Ok(false));
+    check(
+        "song > 'a'",
+        Err("`song > 'a'`: found no matching overload for '_>_' applied to '(null_type, string)'"),
+    );
+    check("length", Err("`length`: is a float, not true or false"));
+}
+
+#[test]
+fn derivations() {
+    let check = |source: &str, expected: Value<'_>| {
+        assert_eq!(
+            Expression::compile(source, &pipeline())
+                .unwrap()
+                .evaluate(&event()),
+            Ok(expected),
+            "{source}"
+        );
+    };
+    check("double(plays) * length", Value::Float(7.5));
+    check("plays + 1", Value::Int(4));
+    check("level + '-' + user_id", Value::String("paid-u1".into()));
+    check(
+        "length > 1.0 ? 'long' : 'short'",
+        Value::String("long".into()),
+    );
+    check("song", Value::Null);
+    check("timestamp", Value::Timestamp(event().timestamp));
+}
+
+#[test]
+fn what_does_not_compile_says_why() {
+    let check = |source: &str, expected: &str| {
+        assert_eq!(
+            Expression::compile(source, &pipeline())
+                .unwrap_err()
+                .to_string(),
+            expected
+        );
+    };
+    check(
+        "lenght > 1.0",
+        "`lenght > 1.0`: there is no field `lenght`; did you mean `length`?",
+    );
+    check(
+        "has(length.x)",
+        "`has(length.x)`: has() takes the name of a field",
+    );
+    check(
+        "lower(level)",
+        "`lower(level)`: there is no function `lower`",
+    );
+    assert!(Expression::compile("length >", &pipeline()).is_err());
+}

@@ -1,0 +1,93 @@
+//! Names of tables, families and qualifiers: the contract with everything else that reads the tables.
+
+/// The tables.
+pub mod table {
+    /// One row an event.
+    pub const FACT: &str = "events_fact";
+    /// The same events by hour, with the fields that aggregates need.
+    pub const TIMELINE: &str = "events_timeline";
+    /// One row per dimension, value and day.
+    pub const AGGREGATE: &str = "events_aggregate";
+    /// Rejected records.
+    pub const DEAD_LETTERS: &str = "dead_letters";
+    /// Runs, checkpoints, and hours that await aggregation.
+    pub const STATE: &str = "pipeline_state";
+}
+
+/// The column families.
+pub mod family {
+    /// Attributes of an event.
+    pub const EVENT_DATA: &str = "event_data";
+    /// Where an event or an aggregate comes from.
+    pub const METADATA: &str = "metadata";
+    /// Status and warnings of an event.
+    pub const QUALITY: &str = "quality";
+    /// The fields of a timeline row.
+    pub const EVENT: &str = "event";
+    /// Statistics of a day.
+    pub const DAILY_STATS: &str = "daily_stats";
+    /// Statistics of a day's hours, `HH.metric`.
+    pub const HOURLY_STATS: &str = "hourly_stats";
+    /// Statistics of the week that a Monday opens.
+    pub const WEEKLY_STATS: &str = "weekly_stats";
+    /// A dead letter.
+    pub const LETTER: &str = "letter";
+    /// A row of the pipeline's own state.
+    pub const STATE: &str = "state";
+}
+
+/// Qualifiers of `events_fact` beyond `event_data`, whose qualifiers are field names.
+pub mod fact {
+    /// `metadata`: the run that wrote the row.
+    pub const BATCH: &str = "batch";
+    /// `metadata`: the event's identity within its user and time.
+    pub const EVENT_ID: &str = "event_id";
+    /// `metadata`: what kind of event it is.
+    pub const EVENT_TYPE: &str = "event_type";
+    /// `metadata`: when the row was written.
+    pub const INGESTED_AT: &str = "ingested_at";
+    /// `metadata`: fingerprint of the pipeline file that made the row.
+    pub const SCHEMA_VERSION: &str = "schema_version";
+    /// `metadata`: the record's place, `file:line@offset`.
+    pub const SOURCE: &str = "source";
+    /// `metadata`: the event's time, to the microsecond.
+    pub const TIMESTAMP: &str = "timestamp";
+    /// `metadata`: the user; absent where the key holds the placeholder.
+    pub const USER_ID: &str = "user_id";
+    /// `quality`: `ok` or `warn`.
+    pub const STATUS: &str = "status";
+    /// `quality`: the warnings, as a JSON array of texts.
+    pub const WARNINGS: &str = "warnings";
+}
+
+/// Qualifiers of `dead_letters`.
+pub mod letter {
+    /// How often the record was tried, as an integer.
+    pub const ATTEMPTS: &str = "attempts";
+    /// Fingerprint of the pipeline file that rejected it.
+    pub const CONFIG_HASH: &str = "config_hash";
+    /// Length of the record in its source, in bytes, as an integer.
+    pub const LENGTH: &str = "length";
+    /// First line of the record in its source, as an integer.
+    pub const LINE: &str = "line";
+    /// The record's first byte in its source, as an integer.
+    pub const OFFSET: &str = "offset";
+    /// The record's original bytes.
+    pub const RAW: &str = "raw";
+    /// Every reason, as a JSON array of objects.
+    pub const REASONS: &str = "reasons";
+    /// The record's number in its source, from 1, as an integer.
+    pub const RECORD: &str = "record";
+    /// The run that rejected it.
+    pub const RUN: &str = "run";
+    /// The file or queue it came from.
+    pub const SOURCE: &str = "source";
+}
+
+/// Qualifiers of `pipeline_state`.
+pub mod state {
+    /// Of a run: its ledger, as JSON.
+    pub const LEDGER: &str = "ledger";
+    /// Of a pending hour: that it is pending.
+    pub const PENDING: &str = "pending";
+}

@@ -1,0 +1,434 @@
+//! One record after another: raw values into slots, slots into an event.
+
+use std::borrow::Cow;
+
+use rowmill_expression::Expression;
+use rowmill_model::{
+    Event, EventIdSpec, FieldSpec, Finding, Reason, Severity, Slot, Unknown, Value, ValueType,
+};
+use rowmill_rowkey::Timestamp;
+use rustc_hash::FxHashMap;
+
+use crate::columns::Columns;
+use crate::convert::{Raw, json_string, quoted, trimmed};
+use crate::identity::{self, Place};
+use crate::json;
+use crate::number::parse_int;
+use crate::targets::{Resolved, Target};
+use crate::transformer::Transformer;
+
+/// How many names a worker remembers the meaning of.
+const NAMES_MAX: usize = 4_096;
+
+/// What became of a record.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    /// The event, with null where a value could not be converted; none if the record cannot be read.
+    pub event: Option<Event<'a>>,
+    /// Whether the event's time is known. Without it rules over several fields mean nothing.
+    pub has_time: bool,
+    /// Everything found wrong so far.
+    pub findings: Vec<Finding>,
+}
+
+/// Transforms the records of one thread, which live as long as `'a`.
+#[derive(Debug)]
+pub struct Worker<'t, 'a> {
+    transformer: &'t Transformer,
+    /// The record at hand: a raw value for each slot.
+    slots: Vec<Raw<'a>>,
+    unknown: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    findings: Vec<Finding>,
+    /// What the names met so far mean.
+    names: FxHashMap<Cow<'a, str>, Resolved>,
+    scratch: Vec<u8>,
+}
+
+impl<'t, 'a> Worker<'t, 'a> {
+    pub(crate) fn new(transformer: &'t Transformer) -> Self {
+        Self {
+            transformer,
+            slots: vec![Raw::Absent; transformer.targets.len()],
+            unknown: Vec::new(),
+            findings: Vec::new(),
+            names: FxHashMap::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The event that a JSON object is.
+    pub fn json(&mut self, text: &'a str, place: Place<'_>) -> Outcome<'a> {
+        let mut names = std::mem::take(&mut self.names);
+        let read = json::for_each_member(text, |name, value| self.member(&mut names, name, value));
+        self.names = names;
+        match read {
+            Ok(()) => self.finish(place),
+            Err(message) => {
+                self.reset();
+                let findings = vec![Finding::reject(Reason::Unreadable, "", message)];
+                Outcome {
+                    event: None,
+                    has_time: false,
+                    findings,
+                }
+            }
+        }
+    }
+
+    /// The event that a CSV record is: a text for each of the columns.
+    pub fn csv(
+        &mut self,
+        columns: &Columns,
+        fields: impl IntoIterator<Item = &'a str>,
+        place: Place<'_>,
+    ) -> Outcome<'a> {
+        for (column, text) in columns.resolved.iter().zip(fields) {
+            for target in &column.targets {
+                self.fill(*target, Raw::Text(Cow::Borrowed(text)));
+            }
+            if let Some(name) = &column.unknown
+                && !text.trim().is_empty()
+            {
+                self.unknown.push((
+                    Cow::Owned(name.clone()),
+                    Cow::Owned(json_string(text.trim())),
+                ));
+            }
+        }
+        self.finish(place)
+    }
+
+    fn member(
+        &mut self,
+        names: &mut FxHashMap<Cow<'a, str>, Resolved>,
+        name: Cow<'a, str>,
+        value: &'a str,
+    ) {
+        if let Some(resolved) = names.get(&name) {
+            return self.assign(resolved, value);
+        }
+        let resolved = self.transformer.targets.resolve(&name, None);
+        self.assign(&resolved, value);
+        if names.len() < NAMES_MAX {
+            names.insert(name, resolved);
+        }
+    }
+
+    fn assign(&mut self, resolved: &Resolved, value: &'a str) {
+        for target in &resolved.targets {
+            self.fill(*target, json::raw(value));
+        }
+        if let Some(name) = &resolved.unknown
+            && !matches!(value, "null" | "\"\"")
+        {
+            self.unknown
+                .push((Cow::Owned(name.clone()), Cow::Borrowed(value)));
+        }
+        if !resolved.nested.is_empty() && value.starts_with('{') {
+            let paths: Vec<_> = resolved
+                .nested
+                .iter()
+                .map(|(path, target)| (path.as_slice(), *target))
+                .collect();
+            self.descend(&paths, value);
+        }
+    }
+
+    /// Fills slots from inside an object.
+    fn descend(&mut self, paths: &[(&[String], Target)], object: &'a str) {
+        // The whole record was checked already, so what is inside can be read.
+        let _checked = json::for_each_member(object, |name, value| {
+            let mut deeper = Vec::new();
+            for (path, target) in paths.iter().filter(|(path, _)| path[0] == *name) {
+                match path.len() {
+                    1 => self.fill(*target, json::raw(value)),
+                    _ => deeper.push((&path[1..], *target)),
+                }
+            }
+            if !deeper.is_empty() && value.starts_with('{') {
+                self.descend(&deeper, value);
+            }
+        });
+    }
+
+    fn fill(&mut self, target: Target, raw: Raw<'a>) {
+        let slot = &mut self.slots[target.0];
+        if !matches!(slot, Raw::Absent) {
+            let name = self.target_name(target);
+            let message = "the record has two values for it";
+            self.findings
+                .push(Finding::reject(Reason::Collision, name, message));
+            return;
+        }
+        *slot = raw;
+    }
+
+    fn target_name(&self, target: Target) -> String {
+        let pipeline = &self.transformer.pipeline;
+        match target {
+            Target::USER_ID => "user_id".into(),
+            Target::TIMESTAMP => "timestamp".into(),
+            Target::EVENT_TYPE => "event_type".into(),
+            other => match self.transformer.targets.field_index(other) {
+                Some(index) => pipeline.fields[index].name.clone(),
+                None => "event_id".into(),
+            },
+        }
+    }
+
+    fn reset(&mut self) {
+        self.slots.fill(Raw::Absent);
+        self.unknown.clear();
+        self.findings.clear();
+    }
+
+    /// Converts the slots, and empties them for the next record.
+    fn finish(&mut self, place: Place<'_>) -> Outcome<'a> {
+        let user_id = self.user_id();
+        let timestamp = self.timestamp();
+        let event_type = self.take_text(Target::EVENT_TYPE);
+        let id_parts = self.id_parts();
+        let values = self.values();
+        let unknown = self.take_unknown();
+        let mut event = Event {
+            user_id,
+            timestamp: timestamp.unwrap_or(Timestamp::MIN),
+            event_type,
+            event_id: Cow::Borrowed(""),
+            values,
+            unknown,
+        };
+        self.derive(&mut event);
+        event.event_id = match id_parts {
+            Some(parts) => identity::join(parts),
+            None => self.hashed_id(&event, place),
+        };
+        let findings = std::mem::take(&mut self.findings);
+        Outcome {
+            event: Some(event),
+            has_time: timestamp.is_some(),
+            findings,
+        }
+    }
+
+    fn user_id(&mut self) -> Option<Cow<'a, str>> {
+        let spec = &self.transformer.pipeline.event.user_id;
+        let text = self.take_text(Target::USER_ID);
+        let user_id = match (text, spec.value_type) {
+            (Some(text), ValueType::Int) => match parse_int(&text) {
+                Some(number) => Some(Cow::Owned(number.to_string())),
+                None => {
+                    self.reject(
+                        Reason::Type,
+                        "user_id",
+                        format!("{} is no int", quoted(&text)),
+                    );
+                    return None;
+                }
+            },
+            (text, _) => text,
+        };
+        if user_id.is_none() && spec.required {
+            self.reject(
+                Reason::Required,
+                "user_id",
+                format!("`{}` is missing or empty", spec.from),
+            );
+        }
+        if user_id.is_some() && user_id.as_deref() == spec.placeholder.as_deref() {
+            self.reject(
+                Reason::Key,
+                "user_id",
+                "is the placeholder for events without a user".into(),
+            );
+        }
+        user_id
+    }
+
+    fn timestamp(&mut self) -> Option<Timestamp> {
+        let from = &self.transformer.pipeline.event.timestamp.from;
+        let Some(text) = self.take_text(Target::TIMESTAMP) else {
+            self.reject(
+                Reason::Required,
+                "timestamp",
+                format!("`{from}` is missing or empty"),
+            );
+            return None;
+        };
+        let timestamp = self.transformer.timestamp.parse(&text);
+        if timestamp.is_none() {
+            self.reject(
+                Reason::Type,
+                "timestamp",
+                format!("{} is no time in the formats of `{from}`", quoted(&text)),
+            );
+        }
+        timestamp
+    }
+
+    /// The parts of a natural id; none if the id is a hash.
+    fn id_parts(&mut self) -> Option<Vec<Cow<'a, str>>> {
+        let EventIdSpec::Natural(paths) = &self.transformer.pipeline.event.event_id else {
+            return None;
+        };
+        let mut parts = Vec::with_capacity(paths.len());
+        for (index, path) in paths.iter().enumerate() {
+            match self.take_text(Target::id_part(index)) {
+                Some(text) => parts.push(text),
+                None => self.reject(
+                    Reason::Required,
+                    "event_id",
+                    format!("`{path}` is missing or empty"),
+                ),
+            }
+        }
+        if parts.is_empty() {
+            parts.push(Cow::Borrowed(""));
+        }
+        Some(parts)
+    }
+
+    fn hashed_id(&mut self, event: &Event<'_>, place: Place<'_>) -> Cow<'a, str> {
+        let by_place = self.transformer.pipeline.event.event_id == EventIdSpec::Place;
+        let place = by_place.then_some(place);
+        Cow::Owned(identity::hash(
+            event,
+            &self.transformer.names,
+            place,
+            &mut self.scratch,
+        ))
+    }
+
+    /// The text in a slot, cleaned; none if there is nothing in it.
+    fn take_text(&mut self, target: Target) -> Option<Cow<'a, str>> {
+        let text = match std::mem::take(&mut self.slots[target.0]) {
+            Raw::Absent => return None,
+            Raw::Text(text) => trimmed(text),
+            Raw::Literal(text) => Cow::Borrowed(text),
+            Raw::Nested(json) => {
+                let name = self.target_name(target);
+                self.findings.push(Finding::reject(
+                    Reason::Type,
+                    name,
+                    format!("{} is no text", quoted(json)),
+                ));
+                return None;
+            }
+        };
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn values(&mut self) -> Vec<Value<'a>> {
+        let transformer = self.transformer;
+        let first = transformer.targets.field(0).0;
+        let mut values = Vec::with_capacity(transformer.converters.len());
+        for (index, converter) in transformer.converters.iter().enumerate() {
+            let raw = std::mem::take(&mut self.slots[first + index]);
+            values.push(converter.convert(raw).unwrap_or_else(|message| {
+                let field = &transformer.pipeline.fields[index];
+                self.findings.push(finding(Reason::Type, field, message));
+                Value::Null
+            }));
+        }
+        values
+    }
+
+    /// The fields that the schema does not name, ordered by name, each of them once.
+    fn take_unknown(&mut self) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+        let pipeline = &self.transformer.pipeline;
+        let mut unknown = std::mem::take(&mut self.unknown);
+        if unknown.is_empty() {
+            return unknown;
+        }
+        if pipeline.unknown == Unknown::Reject {
+            for (name, _) in unknown.drain(..) {
+                let message = "the schema does not name it";
+                self.findings.push(Finding::reject(
+                    Reason::UnknownField,
+                    name.into_owned(),
+                    message,
+                ));
+            }
+            return unknown;
+        }
+        unknown.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let is_collision = |at: usize, name: &str, unknown: &[(Cow<'_, str>, Cow<'_, str>)]| {
+            (at > 0 && unknown[at - 1].0 == name) || pipeline.field_index(name).is_some()
+        };
+        for at in 0..unknown.len() {
+            if is_collision(at, &unknown[at].0, &unknown) {
+                let message = "two names of the record are this field once folded";
+                self.findings.push(Finding::reject(
+                    Reason::Collision,
+                    unknown[at].0.to_string(),
+                    message,
+                ));
+            }
+        }
+        unknown
+    }
+
+    fn derive(&mut self, event: &mut Event<'a>) {
+        for (index, expression) in &self.transformer.derived {
+            let field = &self.transformer.pipeline.fields[*index];
+            match derived_value(expression, field, event) {
+                Ok(value) => event.values[*index] = value,
+                Err(message) => self.findings.push(finding(Reason::Derive, field, message)),
+            }
+        }
+    }
+
+    fn reject(&mut self, reason: Reason, subject: &'static str, message: String) {
+        self.findings
+            .push(Finding::reject(reason, subject, message));
+    }
+}
+
+fn finding(reason: Reason, field: &FieldSpec, message: String) -> Finding {
+    Finding {
+        reason,
+        subject: field.name.clone().into(),
+        severity: field.severity,
+        message,
+    }
+}
+
+/// The value of a derived field. An expression over a value that is absent gives null, any other failure a message.
+fn derived_value(
+    expression: &Expression,
+    field: &FieldSpec,
+    event: &Event<'_>,
+) -> Result<Value<'static>, String> {
+    let value = match expression.evaluate(event) {
+        Ok(value) => value,
+        Err(error) => {
+            let absent = expression
+                .slots()
+                .any(|slot| slot != Slot::Timestamp && event.value(slot).is_null());
+            return if absent {
+                Ok(Value::Null)
+            } else {
+                Err(error.to_string())
+            };
+        }
+    };
+    let mismatch = |value: &Value<'_>| format!("`{value}` is no {}", field.value_type.name());
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an integer derived for a float field means the nearest float"
+    )]
+    match (value, field.value_type) {
+        (Value::Null, _) => Ok(Value::Null),
+        (Value::Int(number), ValueType::Float) => Ok(Value::Float(number as f64)),
+        (value @ Value::Float(_), ValueType::Int) => parse_int(&value.to_text())
+            .map(Value::Int)
+            .ok_or_else(|| mismatch(&value)),
+        (value @ Value::String(_), ValueType::String)
+        | (value @ Value::Int(_), ValueType::Int)
+        | (value @ Value::Float(_), ValueType::Float)
+        | (value @ Value::Bool(_), ValueType::Bool)
+        | (value @ Value::Timestamp(_), ValueType::Timestamp) => Ok(value),
+        (value, ValueType::String) => Ok(Value::String(value.to_text().into_owned().into())),
+        (value, _) => Err(mismatch(&value)),
+    }
+}
