@@ -1,0 +1,102 @@
+//! A piece of a file that holds whole records, and the records in it.
+
+use std::fmt;
+
+use crate::splitter::Span;
+
+/// Where a record stands in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Its number, from 1. A CSV header is no record.
+    pub number: u64,
+    /// The line it starts on, from 1.
+    pub line: u64,
+    /// Its first byte.
+    pub offset: u64,
+    /// Its length in bytes, without the line break that ends it; of a record that is too long, what was kept.
+    pub length: u64,
+}
+
+/// Why a record cannot be read, found while looking for its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Defect {
+    /// It is longer than allowed; its raw bytes are its beginning.
+    TooLong {
+        /// The most that is allowed, in bytes.
+        bytes_max: usize,
+    },
+    /// A quoted CSV field is not closed.
+    UnclosedQuote,
+    /// A bracket or string of a JSON document is not closed.
+    Unclosed,
+    /// The JSON array is not closed: the file may be cut off.
+    UnclosedArray,
+    /// Something that is no element stands between two elements of a JSON array, or after it.
+    Stray,
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { bytes_max } => write!(f, "is longer than {bytes_max} bytes"),
+            Self::UnclosedQuote => f.write_str("has a quoted field that is not closed"),
+            Self::Unclosed => f.write_str("has a bracket or string that is not closed"),
+            Self::UnclosedArray => f.write_str("the array is not closed; the file may be cut off"),
+            Self::Stray => f.write_str("is no element of the array"),
+        }
+    }
+}
+
+/// One record: its place, its original bytes, and why it cannot be read if that is known already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Where it stands.
+    pub position: Position,
+    /// Its bytes, as they are in the file.
+    pub raw: &'a [u8],
+    /// Why it cannot be read.
+    pub defect: Option<Defect>,
+}
+
+/// A piece of a file that holds whole records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) spans: Vec<Span>,
+    /// Of the first byte, in the file.
+    pub(crate) offset: u64,
+    /// Of the first record.
+    pub(crate) first_number: u64,
+}
+
+impl Chunk {
+    /// The records, in order.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+        self.spans.iter().enumerate().map(|(index, span)| Record {
+            position: Position {
+                number: self.first_number + index as u64,
+                line: span.line,
+                offset: self.offset + span.start as u64,
+                length: (span.end - span.start) as u64,
+            },
+            raw: &self.bytes[span.start..span.end],
+            defect: span.defect,
+        })
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// How many bytes of the file the chunk covers.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}

@@ -1,0 +1,180 @@
+//! Reads a file in chunks of whole records.
+
+use std::io::Read;
+
+use crate::chunk::Chunk;
+use crate::csv::{CsvRows, RowSplitter};
+use crate::error::Error;
+use crate::format::{Format, bom_bytes};
+use crate::json::DocumentSplitter;
+use crate::lines::LineSplitter;
+use crate::splitter::Splitter;
+
+/// How to read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// What its records look like.
+    pub format: Format,
+    /// What stands between two fields of CSV.
+    pub delimiter: u8,
+    /// About how large a chunk is.
+    pub chunk_bytes: usize,
+    /// The longest record that is kept whole.
+    pub record_bytes_max: usize,
+}
+
+impl Options {
+    /// Chunks of 1 MiB, records of 8 MiB at most, commas between fields.
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            delimiter: b',',
+            chunk_bytes: 1 << 20,
+            record_bytes_max: 8 << 20,
+        }
+    }
+
+    fn splitter(&self) -> Box<dyn Splitter> {
+        match self.format {
+            Format::Csv => Box::new(RowSplitter::new(self.delimiter)),
+            Format::Jsonl => Box::new(LineSplitter::new()),
+            Format::Json => Box::new(DocumentSplitter::new()),
+        }
+    }
+}
+
+/// The chunks of a file. Holds one chunk and one record at most, however long the file.
+#[derive(Debug)]
+pub struct Chunks<R> {
+    input: R,
+    options: Options,
+    splitter: Box<dyn Splitter>,
+    /// Bytes read and not yet in a chunk.
+    buffer: Vec<u8>,
+    /// Where the buffer starts in the file.
+    offset: u64,
+    next_number: u64,
+    at_start: bool,
+    at_end: bool,
+    /// A chunk that was read for its header.
+    ready: Option<Chunk>,
+}
+
+impl<R: Read> Chunks<R> {
+    /// Reads `input` from its beginning.
+    pub fn new(input: R, options: Options) -> Self {
+        Self {
+            input,
+            options,
+            splitter: options.splitter(),
+            buffer: Vec::new(),
+            offset: 0,
+            next_number: 1,
+            at_start: true,
+            at_end: false,
+            ready: None,
+        }
+    }
+
+    /// Takes the first row of a CSV file as its header, before any chunk was taken; none if the file has no rows.
+    pub fn take_header(&mut self) -> Result<Option<Vec<String>>, Error> {
+        let Some(mut chunk) = self.read_chunk()? else {
+            return Ok(None);
+        };
+        let mut first = Chunk {
+            spans: chunk.spans[..1].to_vec(),
+            ..chunk.clone()
+        };
+        first.bytes.truncate(first.spans[0].end);
+        if let Some(defect) = first.spans[0].defect {
+            return Err(Error::Header(format!("it {defect}")));
+        }
+        let rows = CsvRows::parse(&first, self.options.delimiter);
+        let header = rows
+            .iter()
+            .next()
+            .flatten()
+            .map(|row| row.fields().map(str::to_owned).collect());
+        chunk.spans.remove(0);
+        self.next_number -= 1;
+        self.ready = Some(chunk);
+        header
+            .map(Some)
+            .ok_or_else(|| Error::Header("it is not valid UTF-8".into()))
+    }
+
+    fn read_chunk(&mut self) -> Result<Option<Chunk>, Error> {
+        let mut wanted = self.options.chunk_bytes;
+        loop {
+            if self.at_end && self.buffer.is_empty() {
+                return Ok(None);
+            }
+            self.fill(wanted)?;
+            let mut spans = Vec::new();
+            let mut used = self.splitter.split(&self.buffer, self.at_end, &mut spans);
+            if used == 0 && !self.at_end {
+                if self.buffer.len() < self.options.record_bytes_max {
+                    wanted = self.buffer.len() + self.options.chunk_bytes;
+                    continue;
+                }
+                used =
+                    self.splitter
+                        .give_up(&self.buffer, self.options.record_bytes_max, &mut spans);
+            }
+            let chunk = self.take(used, spans);
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
+            }
+        }
+    }
+
+    /// Reads until the buffer holds `wanted` bytes or the file ends.
+    fn fill(&mut self, wanted: usize) -> Result<(), Error> {
+        let missing = wanted.saturating_sub(self.buffer.len()) as u64;
+        let read = self
+            .input
+            .by_ref()
+            .take(missing)
+            .read_to_end(&mut self.buffer);
+        let offset = self.offset + self.buffer.len() as u64;
+        let read = read.map_err(|source| Error::Read { offset, source })?;
+        self.at_end = (read as u64) < missing;
+        if std::mem::take(&mut self.at_start) {
+            let bom = bom_bytes(&self.buffer);
+            self.buffer.drain(..bom);
+            self.offset = bom as u64;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, used: usize, spans: Vec<crate::splitter::Span>) -> Chunk {
+        let rest = self.buffer.split_off(used);
+        let bytes = std::mem::replace(&mut self.buffer, rest);
+        let chunk = Chunk {
+            bytes,
+            spans,
+            offset: self.offset,
+            first_number: self.next_number,
+        };
+        self.offset += used as u64;
+        self.next_number += chunk.spans.len() as u64;
+        chunk
+    }
+}
+
+impl<R: Read> Iterator for Chunks<R> {
+    type Item = Result<Chunk, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(chunk) = self.ready.take().filter(|chunk| !chunk.is_empty()) {
+            return Some(Ok(chunk));
+        }
+        let next = self.read_chunk().transpose();
+        if matches!(next, Some(Err(_))) {
+            // What could not be read ends the file: another attempt would start in the middle.
+            self.at_end = true;
+            self.buffer.clear();
+        }
+        next
+    }
+}

@@ -1,0 +1,134 @@
+//! Any bytes: never a panic, never a lost byte, and the same records however the file is cut into chunks.
+
+use proptest::prelude::*;
+use rowmill_ingest::{Chunks, CsvRows, Format, Options};
+
+use crate::{Found, read};
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let awkward = prop::sample::select(br#"{}[]",:\nrtu1 a-"#.to_vec());
+    let breaks = prop::sample::select(b"\n\r\n ".to_vec());
+    prop::collection::vec(
+        prop_oneof![6 => awkward, 2 => breaks, 1 => any::<u8>()],
+        0..200,
+    )
+}
+
+fn format() -> impl Strategy<Value = Format> {
+    prop::sample::select(vec![Format::Csv, Format::Jsonl, Format::Json])
+}
+
+/// Whether a byte between records may belong to none of them.
+fn separates(format: Format, byte: u8) -> bool {
+    byte.is_ascii_whitespace() || format == Format::Json && matches!(byte, b'[' | b',' | b']')
+}
+
+fn check_nothing_lost(format: Format, input: &[u8], records: &[Found]) {
+    let bom = if input.starts_with(b"\xef\xbb\xbf") {
+        3
+    } else {
+        0
+    };
+    let mut at = bom;
+    for (index, (number, line, offset, raw, _)) in records.iter().enumerate() {
+        let offset = usize::try_from(*offset).unwrap();
+        assert_eq!(*number, index as u64 + 1);
+        assert!(offset >= at, "records do not overlap");
+        assert!(
+            input[at..offset]
+                .iter()
+                .all(|byte| separates(format, *byte)),
+            "nothing is lost before {offset}"
+        );
+        assert_eq!(
+            &input[offset..offset + raw.len()],
+            raw,
+            "raw bytes are those of the file"
+        );
+        assert_eq!(
+            *line,
+            line_of(format, input, offset),
+            "the line of {offset}"
+        );
+        at = offset + raw.len();
+    }
+    assert!(
+        input[at..].iter().all(|byte| separates(format, *byte)),
+        "nothing is lost at the end"
+    );
+}
+
+fn line_of(format: Format, input: &[u8], offset: usize) -> u64 {
+    let before = &input[..offset];
+    let line_feeds = before.iter().filter(|byte| **byte == b'\n').count();
+    let returns = before
+        .iter()
+        .enumerate()
+        .filter(|(at, byte)| **byte == b'\r' && input.get(at + 1) != Some(&b'\n'));
+    (line_feeds
+        + if format == Format::Jsonl {
+            0
+        } else {
+            returns.count()
+        }) as u64
+        + 1
+}
+
+proptest! {
+    #[test]
+    fn no_byte_is_lost(format in format(), input in bytes()) {
+        check_nothing_lost(format, &input, &read(&input, Options::new(format)));
+    }
+
+    #[test]
+    fn chunks_do_not_matter(format in format(), input in bytes(), chunk_bytes in 1_usize..40) {
+        let options = Options::new(format);
+        prop_assert_eq!(read(&input, Options { chunk_bytes, ..options }), read(&input, options));
+    }
+
+    /// With a limit there may be other records, but still every byte is in one or between two, and nothing hangs.
+    #[test]
+    fn limits_lose_no_record(format in format(), input in bytes(), chunk_bytes in 1_usize..9, record_bytes_max in 1_usize..30) {
+        let records = read(&input, Options { chunk_bytes, record_bytes_max, ..Options::new(format) });
+        let last = records.last().map_or(0, |(_, _, offset, raw, _)| usize::try_from(*offset).unwrap() + raw.len());
+        prop_assert!(last <= input.len());
+        for (_, _, offset, raw, _) in &records {
+            let offset = usize::try_from(*offset).unwrap();
+            prop_assert_eq!(&input[offset..offset + raw.len()], raw.as_slice());
+            prop_assert!(raw.len() <= record_bytes_max + chunk_bytes);
+        }
+    }
+
+    /// Rows and fields are those of the `csv` crate, where every quote is closed.
+    #[test]
+    fn csv_is_what_the_csv_crate_reads(rows in prop::collection::vec(prop::collection::vec("[a\"\n\r, é]{0,4}", 1..4), 0..6)) {
+        let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
+        for row in &rows {
+            writer.write_record(row).unwrap();
+        }
+        let input = writer.into_inner().unwrap();
+        let mut found = Vec::new();
+        for chunk in Chunks::new(input.as_slice(), Options { chunk_bytes: 7, ..Options::new(Format::Csv) }) {
+            let parsed = CsvRows::parse(&chunk.unwrap(), b',');
+            found.extend(parsed.iter().map(|row| row.unwrap().fields().map(str::to_owned).collect::<Vec<_>>()));
+        }
+        prop_assert_eq!(found, rows);
+    }
+
+    /// An array of any elements gives those elements, and so do the same documents one after the other.
+    #[test]
+    fn json_elements_are_found(texts in prop::collection::vec("\\PC{0,8}", 0..5), pretty in any::<bool>()) {
+        let objects: Vec<_> = texts.iter().map(|text| serde_json::json!({"k": [text, {text: 1}]})).collect();
+        let write = |value: &serde_json::Value| {
+            if pretty { serde_json::to_string_pretty(value).unwrap() } else { value.to_string() }
+        };
+        let array = write(&serde_json::Value::Array(objects.clone()));
+        let documents = objects.iter().map(write).collect::<Vec<_>>().join(if pretty { "\n" } else { "" });
+        for input in [array, documents] {
+            let options = Options { chunk_bytes: 5, ..Options::new(Format::Json) };
+            let found: Vec<serde_json::Value> =
+                read(input.as_bytes(), options).iter().map(|(_, _, _, raw, _)| serde_json::from_slice(raw).unwrap()).collect();
+            prop_assert_eq!(&found, &objects);
+        }
+    }
+}
