@@ -1,0 +1,103 @@
+//! What can go wrong with a store, and what a caller may do about it.
+
+use std::fmt;
+
+/// A result of a store.
+pub type Result<T> = std::result::Result<T, Error>;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failed operation on a store.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    effect: Effect,
+    message: String,
+    source: Option<Source>,
+}
+
+/// What kind of failure it is: there is one for each thing a caller would do differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The table does not exist.
+    NotFound,
+    /// The table exists already.
+    AlreadyExists,
+    /// The request can never succeed: an unknown family, a bad timestamp, something too large.
+    InvalidArgument,
+    /// Another process has the store open.
+    Locked,
+    /// The store cannot answer now and may later.
+    Unavailable,
+    /// The store has no room left.
+    Full,
+    /// What the store kept cannot be read.
+    Corrupt,
+    /// Anything else.
+    Internal,
+}
+
+/// Whether a failed write may have taken effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// It has not.
+    None,
+    /// It may have.
+    Unknown,
+}
+
+impl Error {
+    /// An error without any effect.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            effect: Effect::None,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The same error with what caused it.
+    pub fn with_source(self, source: impl Into<Source>) -> Self {
+        Self {
+            source: Some(source.into()),
+            ..self
+        }
+    }
+
+    /// The same error of a write that may have taken effect.
+    pub fn with_unknown_effect(self) -> Self {
+        Self {
+            effect: Effect::Unknown,
+            ..self
+        }
+    }
+
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether a failed write may have taken effect.
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        self.kind == ErrorKind::Unavailable
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,50 @@
+//! The store of rows behind rowmill: its traits, an in-memory one, and the suite that every store passes.
+//!
+//! ```
+//! use rowmill_model::MutationBatch;
+//! use rowmill_store::{Admin, MemoryStore, Scan, Store, StoreExt, TableSchema};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let store = MemoryStore::new();
+//! store.create_table(&TableSchema::new("plays", ["event"])).await?;
+//! let mut batch = MutationBatch::new();
+//! let mut row = batch.row(b"user#7");
+//! row.set("event", b"song", 1_000, b"Sehr kosmisch");
+//! row.finish();
+//! store.apply_all("plays", batch).await?;
+//! let rows = store.rows("plays", Scan::prefix(b"user#")).await?;
+//! assert_eq!(rows[0].value("event", b"song"), Some(&b"Sehr kosmisch"[..]));
+//! # Ok::<(), rowmill_store::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! A store is batch-shaped and object-safe: callers hold an `Arc<dyn Store>` and give it whole batches, because a network
+//! call for each row is what makes pipelines slow. There is one outcome for each row, in order. Required methods have no
+//! default bodies, so that a wrapper that forgets one does not compile; what can be made of them stands in [`StoreExt`].
+//!
+//! The semantics are Bigtable's: cells with versions in families, whole rows atomic, keys and qualifiers as bytes, cell
+//! timestamps in whole milliseconds. [`View`] is the one place that says which cells of a row a scan shows.
+//!
+//! Features: `conformance` adds the suite, see the `conformance` module.
+
+mod admin;
+mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+mod memory;
+mod row_cells;
+mod scan;
+mod store;
+mod validate;
+mod view;
+
+pub use admin::{Admin, AdminExt, TableSchema};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{Effect, Error, ErrorKind, Result};
+pub use memory::MemoryStore;
+pub use row_cells::RowCells;
+pub use scan::{Scan, TimeRange};
+pub use store::{Capability, Store, StoreExt};
+pub use validate::{QUALIFIER_BYTES_MAX, VALUE_BYTES_MAX, validate};
+pub use view::View;

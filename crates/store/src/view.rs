@@ -1,0 +1,101 @@
+//! Which cells of a row a scan shows.
+
+use rowmill_model::{Cell, GcRule};
+use rowmill_rowkey::Timestamp;
+
+use crate::admin::TableSchema;
+use crate::scan::{Scan, TimeRange};
+
+/// A scan's filters and a table's rules, at one moment.
+#[derive(Debug, Clone)]
+pub struct View {
+    families: Vec<ShownFamily>,
+    qualifiers: Option<Vec<Vec<u8>>>,
+    time: Option<TimeRange>,
+    cells_per_column: Option<u32>,
+}
+
+#[derive(Debug, Clone)]
+struct ShownFamily {
+    name: String,
+    versions_max: u32,
+    oldest_micros: i64,
+}
+
+impl View {
+    /// What `scan` shows of a table at `now`. Cells that may be dropped are hidden, whether they were dropped or not.
+    pub fn new(scan: &Scan, schema: &TableSchema, now: Timestamp) -> Self {
+        let asked = |name: &str| {
+            scan.families
+                .as_ref()
+                .is_none_or(|families| families.iter().any(|it| it == name))
+        };
+        let shown = |(name, rule): &(String, GcRule)| {
+            let (versions_max, age_seconds) = match rule {
+                GcRule::Keep => (u32::MAX, None),
+                GcRule::MaxVersions(versions) => (*versions, None),
+                GcRule::MaxAgeSeconds(seconds) => (u32::MAX, Some(*seconds)),
+            };
+            let age_micros = age_seconds.map(|seconds| {
+                i64::try_from(seconds)
+                    .unwrap_or(i64::MAX)
+                    .saturating_mul(1_000_000)
+            });
+            let oldest_micros = age_micros.map_or(i64::MIN, |age| now.micros().saturating_sub(age));
+            ShownFamily {
+                name: name.clone(),
+                versions_max,
+                oldest_micros,
+            }
+        };
+        Self {
+            families: schema
+                .families
+                .iter()
+                .filter(|(name, _)| asked(name))
+                .map(shown)
+                .collect(),
+            qualifiers: scan.qualifiers.clone(),
+            time: scan.time,
+            cells_per_column: scan.cells_per_column,
+        }
+    }
+
+    /// Those of a row's cells that are shown. They must come in a row's order.
+    pub fn select<'a>(
+        &self,
+        cells: impl Iterator<Item = Cell<'a>>,
+    ) -> impl Iterator<Item = Cell<'a>> {
+        let mut column: Option<(&str, &[u8])> = None;
+        let (mut version, mut shown) = (0_u32, 0_u32);
+        cells.filter(move |cell| {
+            if column != Some((cell.family, cell.qualifier)) {
+                column = Some((cell.family, cell.qualifier));
+                (version, shown) = (0, 0);
+            }
+            version += 1;
+            let kept =
+                self.shows(cell, version) && self.cells_per_column.is_none_or(|most| shown < most);
+            shown += u32::from(kept);
+            kept
+        })
+    }
+
+    /// Whether a cell that is the `version`th of its column passes, apart from how many are asked for.
+    fn shows(&self, cell: &Cell<'_>, version: u32) -> bool {
+        let family = self
+            .families
+            .iter()
+            .find(|family| family.name == cell.family);
+        let alive = |family: &ShownFamily| {
+            version <= family.versions_max && cell.timestamp_micros >= family.oldest_micros
+        };
+        let in_time = |time: &TimeRange| (time.start..time.end).contains(&cell.timestamp_micros);
+        family.is_some_and(alive)
+            && self.time.as_ref().is_none_or(in_time)
+            && self
+                .qualifiers
+                .as_ref()
+                .is_none_or(|names| names.iter().any(|name| name == cell.qualifier))
+    }
+}
