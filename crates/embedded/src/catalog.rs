@@ -1,0 +1,135 @@
+//! What the store knows of itself: its tables, and how often it was opened.
+
+use std::fmt::Write as _;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use rowmill_model::GcRule;
+use rowmill_store::{Error, ErrorKind, Result, TableSchema};
+
+use crate::error;
+
+const KEYSPACE: &str = "catalog";
+const FORMAT_KEY: &str = "format";
+const OPENED_KEY: &str = "opened";
+const TABLE_PREFIX: &str = "table/";
+
+/// The version of everything this crate writes.
+const FORMAT: &[u8] = b"1";
+
+/// The catalog of one store.
+pub(crate) struct Catalog {
+    database: Database,
+    keyspace: Keyspace,
+}
+
+impl Catalog {
+    /// The catalog of a database, which may be new.
+    pub(crate) fn open(database: &Database) -> Result<Self> {
+        let keyspace = database.keyspace(KEYSPACE, KeyspaceCreateOptions::default);
+        let keyspace = keyspace.map_err(|error| error::engine("opening the catalog", error))?;
+        let catalog = Self {
+            database: database.clone(),
+            keyspace,
+        };
+        match catalog.get(FORMAT_KEY)? {
+            None => catalog.put(FORMAT_KEY, FORMAT)?,
+            Some(format) if format == FORMAT => {}
+            Some(other) => {
+                let other = String::from_utf8_lossy(&other).into_owned();
+                let message = format!(
+                    "the store has the format {other:?}, and this version reads the format \"1\""
+                );
+                return Err(Error::new(ErrorKind::Corrupt, message));
+            }
+        }
+        Ok(catalog)
+    }
+
+    /// Counts one more opening, and gives the count.
+    pub(crate) fn count_opening(&self) -> Result<u32> {
+        let before = self
+            .get(OPENED_KEY)?
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u32::from_be_bytes);
+        let opened = before.wrapping_add(1);
+        self.put(OPENED_KEY, &opened.to_be_bytes())?;
+        Ok(opened)
+    }
+
+    pub(crate) fn tables(&self) -> Result<Vec<TableSchema>> {
+        let mut tables = Vec::new();
+        for guard in self.keyspace.prefix(TABLE_PREFIX) {
+            let (key, value) = guard
+                .into_inner()
+                .map_err(|error| error::engine("reading the catalog", error))?;
+            let name = String::from_utf8_lossy(&key[TABLE_PREFIX.len()..]).into_owned();
+            tables.push(decode(&name, &value).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Corrupt,
+                    format!("the catalog's entry of the table `{name}` cannot be read"),
+                )
+            })?);
+        }
+        Ok(tables)
+    }
+
+    pub(crate) fn add(&self, schema: &TableSchema) -> Result<()> {
+        self.put(
+            &format!("{TABLE_PREFIX}{}", schema.name),
+            encode(schema).as_bytes(),
+        )
+    }
+
+    pub(crate) fn remove(&self, table: &str) -> Result<()> {
+        let removed = self.keyspace.remove(format!("{TABLE_PREFIX}{table}"));
+        removed
+            .and_then(|()| self.sync())
+            .map_err(|error| error::engine("writing the catalog", error))
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let value = self
+            .keyspace
+            .get(key)
+            .map_err(|error| error::engine("reading the catalog", error))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn put(&self, key: &str, value: &[u8]) -> Result<()> {
+        let written = self.keyspace.insert(key, value).and_then(|()| self.sync());
+        written.map_err(|error| error::engine("writing the catalog", error))
+    }
+
+    fn sync(&self) -> fjall::Result<()> {
+        self.database.persist(PersistMode::SyncData)
+    }
+}
+
+/// A line for each family: its rule, and its name.
+fn encode(schema: &TableSchema) -> String {
+    let mut text = String::new();
+    for (family, rule) in &schema.families {
+        let rule = match rule {
+            GcRule::Keep => "keep".to_owned(),
+            GcRule::MaxVersions(versions) => format!("versions={versions}"),
+            GcRule::MaxAgeSeconds(seconds) => format!("seconds={seconds}"),
+        };
+        writeln!(text, "{rule} {family}").expect("writing to a string");
+    }
+    text
+}
+
+fn decode(name: &str, value: &[u8]) -> Option<TableSchema> {
+    let mut families = Vec::new();
+    for line in std::str::from_utf8(value).ok()?.lines() {
+        let (rule, family) = line.split_once(' ')?;
+        let rule = match rule.split_once('=') {
+            None if rule == "keep" => GcRule::Keep,
+            Some(("versions", versions)) => GcRule::MaxVersions(versions.parse().ok()?),
+            Some(("seconds", seconds)) => GcRule::MaxAgeSeconds(seconds.parse().ok()?),
+            _ => return None,
+        };
+        families.push((family, rule));
+    }
+    Some(TableSchema::with_rules(name, families))
+}

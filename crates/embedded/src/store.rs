@@ -1,0 +1,240 @@
+//! The store: a folder, its tables, and the two traits.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use rowmill_model::{MutationBatch, Row};
+use rowmill_store::{
+    Admin, Capability, Clock, Error, ErrorKind, Result, Scan, Store, SystemClock, TableSchema, View,
+};
+use tokio::sync::mpsc;
+
+use crate::catalog::Catalog;
+use crate::error;
+use crate::scan::Rows;
+use crate::table::{BULK_ROWS, Table};
+
+/// How many rows a scan hands over at a time, and how many such pages wait for the reader.
+const PAGE_ROWS: usize = 512;
+const PAGES_AHEAD: usize = 4;
+
+/// Memory the engine may use for blocks it has read.
+const CACHE_BYTES: u64 = 32 << 20;
+
+/// A store in a folder. Clones are the same store.
+#[derive(Clone)]
+pub struct EmbeddedStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    tables: RwLock<BTreeMap<String, Arc<Table>>>,
+    /// Held while tables come and go.
+    catalog: Mutex<Catalog>,
+    sequence: AtomicU64,
+    bulk_rows: usize,
+    clock: Arc<dyn Clock>,
+    database: Database,
+}
+
+impl fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tables = self
+            .inner
+            .tables
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        f.debug_struct("EmbeddedStore")
+            .field("tables", &tables.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl EmbeddedStore {
+    /// Opens the store in `folder`, which is created if it does not exist. One process at a time can have it open.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(folder.as_ref(), BULK_ROWS, Arc::new(SystemClock))
+    }
+
+    /// Opens the store in `folder`, writing batches of `bulk_rows` rows and more as sorted runs, by `clock`.
+    pub fn open_with(folder: &Path, bulk_rows: usize, clock: Arc<dyn Clock>) -> Result<Self> {
+        let database = Database::builder(folder)
+            .cache_size(CACHE_BYTES)
+            .open()
+            .map_err(|error| error::open(folder, error))?;
+        let catalog = Catalog::open(&database)?;
+        // Every opening numbers its mutations above those of all before it.
+        let sequence = u64::from(catalog.count_opening()?) << 40;
+        let mut tables = BTreeMap::new();
+        for schema in catalog.tables()? {
+            let keyspace = keyspace(&database, &schema.name)?;
+            tables.insert(
+                schema.name.clone(),
+                Arc::new(Table::new(schema, keyspace, bulk_rows)),
+            );
+        }
+        let inner = Inner {
+            tables: RwLock::new(tables),
+            catalog: Mutex::new(catalog),
+            sequence: AtomicU64::new(sequence),
+            bulk_rows,
+            clock,
+            database,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    fn table(&self, name: &str) -> Result<Arc<Table>> {
+        let tables = self
+            .inner
+            .tables
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        tables.get(name).cloned().ok_or_else(|| not_found(name))
+    }
+
+    /// Runs `work` on a thread that may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let inner = Arc::clone(&self.inner);
+        let joined = tokio::task::spawn_blocking(move || work(&inner)).await;
+        joined.unwrap_or_else(|error| {
+            Err(Error::new(ErrorKind::Internal, "the engine panicked").with_source(error))
+        })
+    }
+}
+
+fn not_found(table: &str) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no table `{table}`"))
+}
+
+fn keyspace(database: &Database, table: &str) -> Result<Keyspace> {
+    let options = || KeyspaceCreateOptions::default().max_memtable_size(16 << 20);
+    let opened = database.keyspace(&format!("table.{table}"), options);
+    opened.map_err(|error| error::engine(&format!("opening the table `{table}`"), error))
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    fn capability(&self) -> Capability {
+        Capability {
+            persistent: true,
+            enforces_limits: true,
+            atomic_rows: true,
+        }
+    }
+
+    async fn apply(&self, table: &str, batch: MutationBatch) -> Result<Vec<Result<()>>> {
+        let table = self.table(table)?;
+        self.blocking(move |inner| {
+            table.apply(&inner.database, &batch, |count| {
+                inner.sequence.fetch_add(count, Ordering::SeqCst)
+            })
+        })
+        .await
+    }
+
+    fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
+        let table = match self.table(table) {
+            Ok(table) => table,
+            Err(error) => return stream::once(async { Err(error) }).boxed(),
+        };
+        let view = View::new(&scan, &table.schema, self.inner.clock.now());
+        let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
+        tokio::task::spawn_blocking(move || send_pages(&table, &scan, &view, &sender));
+        let pages = stream::unfold(receiver, |mut receiver| async {
+            Some((receiver.recv().await?, receiver))
+        });
+        pages.flat_map(stream::iter).boxed()
+    }
+}
+
+/// Reads pages of rows until the scan is over or nobody wants more.
+fn send_pages(table: &Table, scan: &Scan, view: &View, pages: &mpsc::Sender<Vec<Result<Row>>>) {
+    let mut ranges = scan.joined_ranges();
+    if scan.reverse {
+        ranges.reverse();
+    }
+    let limit = usize::try_from(scan.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    let rows = ranges
+        .iter()
+        .flat_map(|range| Rows::new(&table.keyspace, range, scan.reverse, view.clone()));
+    let mut page = Vec::new();
+    for row in rows.take(limit) {
+        let failed = row.is_err();
+        page.push(row);
+        if (page.len() == PAGE_ROWS || failed)
+            && pages.blocking_send(std::mem::take(&mut page)).is_err()
+            || failed
+        {
+            return;
+        }
+    }
+    if !page.is_empty() {
+        // Nobody wants the last page: the scan was dropped.
+        pages.blocking_send(page).ok();
+    }
+}
+
+#[async_trait]
+impl Admin for EmbeddedStore {
+    async fn create_table(&self, schema: &TableSchema) -> Result<()> {
+        let schema = schema.clone();
+        self.blocking(move |inner| {
+            let catalog = inner.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+            if inner
+                .tables
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains_key(&schema.name)
+            {
+                let message = format!("there is a table `{}` already", schema.name);
+                return Err(Error::new(ErrorKind::AlreadyExists, message));
+            }
+            let keyspace = keyspace(&inner.database, &schema.name)?;
+            catalog.add(&schema)?;
+            let name = schema.name.clone();
+            let table = Arc::new(Table::new(schema, keyspace, inner.bulk_rows));
+            inner
+                .tables
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(name, table);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn tables(&self) -> Result<Vec<TableSchema>> {
+        let tables = self
+            .inner
+            .tables
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(tables.values().map(|table| table.schema.clone()).collect())
+    }
+
+    async fn drop_table(&self, table: &str) -> Result<()> {
+        let name = table.to_owned();
+        self.blocking(move |inner| {
+            let catalog = inner.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tables = inner.tables.write().unwrap_or_else(PoisonError::into_inner);
+            let table = tables.remove(&name).ok_or_else(|| not_found(&name))?;
+            catalog.remove(&name)?;
+            let deleted = inner.database.delete_keyspace(table.keyspace.clone());
+            deleted.map_err(|error| error::engine(&format!("dropping the table `{name}`"), error))
+        })
+        .await
+    }
+}

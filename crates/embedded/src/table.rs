@@ -1,0 +1,101 @@
+//! One table: its tree, and writing batches to it.
+
+use std::sync::{Mutex, PoisonError};
+
+use fjall::{Database, Keyspace, PersistMode};
+use rowmill_model::MutationBatch;
+use rowmill_store::{Result, TableSchema, validate};
+
+use crate::entry;
+use crate::error;
+
+/// From so many rows on, a batch is sorted and written as finished tables of the tree instead of through the journal.
+pub(crate) const BULK_ROWS: usize = 4_096;
+
+pub(crate) struct Table {
+    pub(crate) schema: TableSchema,
+    pub(crate) keyspace: Keyspace,
+    pub(crate) bulk_rows: usize,
+    /// Held while writing: entries of one table are written in the order of their sequence numbers.
+    writing: Mutex<()>,
+}
+
+impl Table {
+    pub(crate) fn new(schema: TableSchema, keyspace: Keyspace, bulk_rows: usize) -> Self {
+        Self {
+            schema,
+            keyspace,
+            bulk_rows,
+            writing: Mutex::default(),
+        }
+    }
+
+    /// Writes the valid rows of a batch, numbered from what `reserve` gives for their count.
+    pub(crate) fn apply(
+        &self,
+        database: &Database,
+        batch: &MutationBatch,
+        reserve: impl FnOnce(u64) -> u64,
+    ) -> Result<Vec<Result<()>>> {
+        let outcomes: Vec<Result<()>> = batch
+            .iter()
+            .map(|mutation| validate(&self.schema, mutation))
+            .collect();
+        let valid: Vec<usize> = (0..batch.len())
+            .filter(|index| outcomes[*index].is_ok())
+            .collect();
+        if valid.is_empty() {
+            return Ok(outcomes);
+        }
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = reserve(batch.len() as u64);
+        let written = if valid.len() < self.bulk_rows {
+            self.write_journal(database, batch, &valid, first)
+        } else {
+            self.write_sorted(batch, valid, first)
+        };
+        written.map_err(|error| error::write(&self.schema.name, error))?;
+        Ok(outcomes)
+    }
+
+    fn write_journal(
+        &self,
+        database: &Database,
+        batch: &MutationBatch,
+        rows: &[usize],
+        first: u64,
+    ) -> fjall::Result<()> {
+        let mut writes = database.batch().durability(Some(PersistMode::SyncData));
+        for &index in rows {
+            let mutation = batch.get(index);
+            writes.insert(
+                &self.keyspace,
+                entry::key(mutation),
+                entry::value(mutation, first + index as u64),
+            );
+        }
+        writes.commit()
+    }
+
+    fn write_sorted(
+        &self,
+        batch: &MutationBatch,
+        rows: Vec<usize>,
+        first: u64,
+    ) -> fjall::Result<()> {
+        let mut entries: Vec<(Vec<u8>, usize)> = rows
+            .into_iter()
+            .map(|index| (entry::key(batch.get(index)), index))
+            .collect();
+        entries.sort_unstable();
+        let mut ingestion = self.keyspace.start_ingestion()?;
+        let mut entries = entries.into_iter().peekable();
+        while let Some((key, index)) = entries.next() {
+            // Of two mutations that decide the same, the later one stands.
+            if entries.peek().is_none_or(|(next, _)| *next != key) {
+                ingestion.write(key, entry::value(batch.get(index), first + index as u64))?;
+            }
+        }
+        ingestion.finish()
+    }
+}

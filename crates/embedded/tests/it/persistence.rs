@@ -1,0 +1,149 @@
+//! What was acknowledged outlives the process, also one that is killed.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use rowmill_embedded::EmbeddedStore;
+use rowmill_model::MutationBatch;
+use rowmill_store::{Admin as _, ErrorKind, Scan, StoreExt as _, SystemClock, TableSchema};
+
+fn batch(rows: std::ops::Range<u32>, value: &str) -> MutationBatch {
+    let mut batch = MutationBatch::new();
+    for row in rows {
+        let mut row = batch.row(format!("{row:06}").as_bytes());
+        row.set("f", b"q", 0, value.as_bytes());
+        row.finish();
+    }
+    batch
+}
+
+async fn open(folder: &Path, bulk_rows: usize) -> EmbeddedStore {
+    let store = EmbeddedStore::open_with(folder, bulk_rows, Arc::new(SystemClock)).unwrap();
+    if store.tables().await.unwrap().is_empty() {
+        store
+            .create_table(&TableSchema::new("t", ["f", "g"]))
+            .await
+            .unwrap();
+    }
+    store
+}
+
+/// Rows written by one opening and changed by the next, through the journal and as sorted runs in turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn later_openings_win() {
+    let folder = tempfile::tempdir().unwrap();
+    for (round, bulk_rows) in [1, 1_000, 1, 1_000].into_iter().enumerate() {
+        let store = open(folder.path(), bulk_rows).await;
+        let mut other = MutationBatch::new();
+        let mut row = other.row(b"000001");
+        row.set("f", b"q", 0, b"between");
+        row.set("g", b"q", 0, round.to_string().as_bytes());
+        row.finish();
+        store.apply_all("t", batch(0..100, "first")).await.unwrap();
+        store.apply_all("t", other).await.unwrap();
+        assert_eq!(
+            store
+                .row("t", b"000001")
+                .await
+                .unwrap()
+                .unwrap()
+                .value("f", b"q"),
+            Some(&b"between"[..])
+        );
+        store
+            .apply_all("t", batch(0..100, &format!("round {round}")))
+            .await
+            .unwrap();
+        drop(store);
+        let store = open(folder.path(), bulk_rows).await;
+        let rows = store.rows("t", Scan::all()).await.unwrap();
+        assert_eq!(rows.len(), 100);
+        assert!(
+            rows.iter()
+                .all(|row| row.value("f", b"q") == Some(format!("round {round}").as_bytes()))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = open(folder.path(), 1).await;
+    let error = EmbeddedStore::open(folder.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    assert!(
+        error.to_string().contains("is open in another process"),
+        "{error}"
+    );
+}
+
+/// The child of the test below, when this variable names its folder.
+const CHILD_FOLDER: &str = "ROWMILL_EMBEDDED_TEST_FOLDER";
+
+/// Writes batches without end and prints the number of each that is acknowledged, if started as a child.
+#[tokio::test(flavor = "multi_thread")]
+async fn child_writes_until_killed() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how a test tells its child process that it is one"
+    )]
+    let Some(folder) = std::env::var_os(CHILD_FOLDER) else {
+        return;
+    };
+    let store = open(Path::new(&folder), 100).await;
+    for number in 0..u32::MAX {
+        // Sorted runs and journal writes in turn.
+        let rows = if number % 2 == 0 { 200 } else { 20 };
+        store
+            .apply_all("t", batch(number * 1_000..number * 1_000 + rows, "v"))
+            .await
+            .unwrap();
+        println!("acknowledged {number}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_batches_survive_a_kill() {
+    for kill_after in [1, 4, 25] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "persistence::child_writes_until_killed",
+                "--nocapture",
+            ])
+            .env(CHILD_FOLDER, folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut acknowledged: Vec<u32> = Vec::new();
+        for line in lines {
+            let line = line.unwrap();
+            if let Some((_, number)) = line.split_once("acknowledged ") {
+                acknowledged.push(number.parse().unwrap());
+            }
+            if acknowledged.len() == kill_after {
+                // SIGKILL: the process gets no chance to finish anything.
+                child.kill().unwrap();
+                break;
+            }
+        }
+        child.wait().unwrap();
+        let store = EmbeddedStore::open(folder.path()).unwrap();
+        for number in acknowledged {
+            let expected = if number % 2 == 0 { 200 } else { 20 };
+            let prefix = format!("{number:03}");
+            assert_eq!(
+                store
+                    .count("t", Scan::prefix(prefix.as_bytes()))
+                    .await
+                    .unwrap(),
+                expected,
+                "batch {number}"
+            );
+        }
+    }
+}
