@@ -51,7 +51,7 @@ impl Pipeline {
 
     /// The pipeline of a file's text with single values set over it, as in `event.user_id.required=false`.
     pub fn parse_with(text: &str, overrides: &[String]) -> Result<Self, PipelineError> {
-        read::pipeline(SourceText::new(text, overrides))
+        read::pipeline(&SourceText::new(text, overrides))
     }
 
     /// The index of the field of that stored name.
@@ -412,6 +412,8 @@ pub struct MeasureSpec {
 /// What is shown of a measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Statistic {
+    /// How many events have a value.
+    Count,
     /// The exact sum.
     Sum,
     /// The least value.
@@ -425,9 +427,10 @@ pub enum Statistic {
 }
 
 impl Statistic {
-    /// The statistic of that name: `sum`, `min`, `max`, `avg`, or `p1` to `p99`.
+    /// The statistic of that name: `count`, `sum`, `min`, `max`, `avg`, or `p1` to `p99`.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
+            "count" => Some(Self::Count),
             "sum" => Some(Self::Sum),
             "min" => Some(Self::Min),
             "max" => Some(Self::Max),
@@ -444,6 +447,7 @@ impl Statistic {
 impl fmt::Display for Statistic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Count => f.write_str("count"),
             Self::Sum => f.write_str("sum"),
             Self::Min => f.write_str("min"),
             Self::Max => f.write_str("max"),

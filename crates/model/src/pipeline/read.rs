@@ -19,10 +19,10 @@ use crate::finding::Severity;
 use crate::value::{Value, ValueType};
 
 /// The pipeline of a file and the values set over it.
-pub(super) fn pipeline(source: SourceText) -> Result<Pipeline, PipelineError> {
-    let table = merged_table(&source)?;
-    let problems = Problems::new(&source);
-    let pipeline = read_file(Section::new(&problems, "file".into(), 0..0, table), &source);
+pub(super) fn pipeline(source: &SourceText) -> Result<Pipeline, PipelineError> {
+    let table = merged_table(source)?;
+    let problems = Problems::new(source);
+    let pipeline = read_file(Section::new(&problems, "file".into(), 0..0, table), source);
     problems.into_result()?;
     Ok(pipeline.expect("what is missing is a problem"))
 }
@@ -407,7 +407,7 @@ fn fields(mut section: Section<'_, '_, '_>) -> (Vec<FieldSpec>, Unknown) {
         fields.extend(
             section
                 .as_table(&name, node)
-                .and_then(|section| field(name, section)),
+                .map(|section| field(name, section)),
         );
     }
     (fields, unknown)
@@ -433,7 +433,7 @@ fn field_name(problems: &Problems<'_>, name: &str, span: &Range<usize>) {
     }
 }
 
-fn field(name: String, mut section: Section<'_, '_, '_>) -> Option<FieldSpec> {
+fn field(name: String, mut section: Section<'_, '_, '_>) -> FieldSpec {
     let types = ValueType::ALL.map(|value_type| (value_type.name(), value_type));
     let given = section.entries_contain("type");
     let value_type = section.word("type", &types);
@@ -470,7 +470,7 @@ fn field(name: String, mut section: Section<'_, '_, '_>) -> Option<FieldSpec> {
         );
     }
     section.finish();
-    Some(spec)
+    spec
 }
 
 fn severity(section: &mut Section<'_, '_, '_>) -> Severity {
@@ -717,7 +717,7 @@ fn statistics(section: &mut Section<'_, '_, '_>) -> Vec<Statistic> {
             Some(_) => {}
             None => {
                 let message = format!("`{}` is no statistic", name.value);
-                let hint = Some("there are sum, min, max, avg, and p1 to p99".into());
+                let hint = Some("there are count, sum, min, max, avg, and p1 to p99".into());
                 section
                     .problems
                     .add_with_hint(&(name.start..name.start), message, hint);

@@ -1,0 +1,5 @@
+//! Exactness, and merge laws bit for bit.
+
+mod fold;
+mod numbers;
+mod sets;
