@@ -60,7 +60,7 @@ pub struct Record<'a> {
 }
 
 /// A piece of a file that holds whole records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chunk {
     pub(crate) bytes: Vec<u8>,
     pub(crate) spans: Vec<Span>,

@@ -60,4 +60,4 @@ pub use pipeline::{
 };
 pub use row::{Cell, Cells, Row, RowBuilder};
 pub use tables::{FamilySpec, GcRule, TABLES, TableSpec};
-pub use value::{Value, ValueError, ValueType};
+pub use value::{Value, ValueError, ValueType, parse_time};

@@ -198,6 +198,35 @@ pub enum RejectLimit {
     Percent(f64),
 }
 
+impl RejectLimit {
+    /// Whether so many rejected of so many read are too many.
+    #[expect(clippy::cast_precision_loss, reason = "a share of a hundred")]
+    pub fn is_exceeded(self, rejected: u64, read: u64) -> bool {
+        match self {
+            Self::Count(most) => rejected > most,
+            Self::Percent(most) => rejected as f64 * 100.0 > most * read as f64,
+        }
+    }
+}
+
+impl std::str::FromStr for RejectLimit {
+    type Err = String;
+
+    /// `100`, or `5%`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let limit = match text.strip_suffix('%') {
+            None => text.parse().ok().map(Self::Count),
+            Some(share) => share
+                .trim()
+                .parse()
+                .ok()
+                .filter(|it| (0.0..=100.0).contains(it))
+                .map(Self::Percent),
+        };
+        limit.ok_or_else(|| "is no count and no share such as 5%".to_owned())
+    }
+}
+
 /// `[event]`: what makes a record an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventSpec {

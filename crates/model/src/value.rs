@@ -188,6 +188,15 @@ impl fmt::Display for Value<'_> {
     }
 }
 
+/// The time that a person or a pipeline file writes: a date, which means its first moment, or RFC 3339.
+pub fn parse_time(text: &str) -> Option<Timestamp> {
+    if let Ok(date) = text.parse::<rowmill_rowkey::Date>() {
+        return Some(date.start());
+    }
+    let time = chrono::DateTime::parse_from_rfc3339(text).ok()?;
+    Timestamp::from_micros(time.timestamp_micros()).ok()
+}
+
 /// Bytes of a cell that are no value of the type the schema gives them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a cell of {bytes} bytes holds no {}", value_type.name())]

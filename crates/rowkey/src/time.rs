@@ -134,6 +134,11 @@ impl FromStr for Hour {
 pub struct Date(i32);
 
 impl Date {
+    /// The first day of the year 0001.
+    pub const MIN: Self = Self(DAY_MIN);
+    /// The last day of the year 9999.
+    pub const MAX: Self = Self(DAY_MAX);
+
     /// The date, if there is such a day in the years 0001 to 9999.
     pub fn from_civil(year: i32, month: u32, day: u32) -> Option<Self> {
         let (era_year, month_index) = if month > 2 {

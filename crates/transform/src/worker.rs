@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rowmill_expression::Expression;
 use rowmill_model::{
-    Event, EventIdSpec, FieldSpec, Finding, Reason, Severity, Slot, Unknown, Value, ValueType,
+    Event, EventIdSpec, FieldSpec, Finding, Reason, Slot, Unknown, Value, ValueType,
 };
 use rowmill_rowkey::Timestamp;
 use rustc_hash::FxHashMap;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use chrono_tz::Tz;
-use rowmill_rowkey::{Date, Timestamp};
+use rowmill_rowkey::Timestamp;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::event::Slot;
 use crate::finding::Severity;
-use crate::value::{Value, ValueType};
+use crate::value::{Value, ValueType, parse_time};
 
 /// The pipeline of a file and the values set over it.
 pub(super) fn pipeline(source: &SourceText) -> Result<Pipeline, PipelineError> {
@@ -167,15 +167,8 @@ fn fingerprint(source: &SourceText) -> String {
 
 fn reject_limit(section: &mut Section<'_, '_, '_>) -> Option<RejectLimit> {
     let node = section.node("max_rejects")?;
-    let percent = |text: &str| {
-        text.strip_suffix('%')?
-            .trim()
-            .parse()
-            .ok()
-            .filter(|percent| (0.0..=100.0).contains(percent))
-    };
     let limit = match node.get_ref() {
-        DeValue::String(text) => percent(text).map(RejectLimit::Percent),
+        DeValue::String(text) => text.parse().ok(),
         other => integer(other)
             .and_then(|count| u64::try_from(count).ok())
             .map(RejectLimit::Count),
@@ -520,16 +513,11 @@ fn bound(
 }
 
 fn point_in_time(value: &DeValue<'_>) -> Option<Timestamp> {
-    let text = match value {
-        DeValue::String(text) => text.to_string(),
-        DeValue::Datetime(time) => time.to_string(),
-        _ => return None,
-    };
-    if let Ok(date) = text.parse::<Date>() {
-        return Some(date.start());
+    match value {
+        DeValue::String(text) => parse_time(text),
+        DeValue::Datetime(time) => parse_time(&time.to_string()),
+        _ => None,
     }
-    let time = chrono::DateTime::parse_from_rfc3339(&text).ok()?;
-    Timestamp::from_micros(time.timestamp_micros()).ok()
 }
 
 fn one_of(section: &mut Section<'_, '_, '_>, value_type: Option<ValueType>) -> Vec<Value<'static>> {

@@ -1,0 +1,313 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rowmill_model::{Grain, RejectLimit};
+use rowmill_rowkey::{Date, Timestamp};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    something failed
+  2    the command line, the pipeline file or an input is wrong; nothing was done
+  3    done, but more records were rejected than allowed
+  130  stopped by Ctrl-C; run the same command again to go on";
+
+/// An event pipeline on Bigtable: files in, exact facts and aggregates out.
+#[derive(Debug, Parser)]
+#[command(name = "rowmill", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The pipeline file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "rowmill.toml",
+        env = "ROWMILL_CONFIG"
+    )]
+    pub(crate) config: PathBuf,
+    /// Set a value over the pipeline file's, as in event.user_id.required=false; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The store: memory: or file:PATH
+    #[arg(
+        long,
+        global = true,
+        value_name = "URI",
+        default_value = "file:rowmill-data",
+        env = "ROWMILL_STORE"
+    )]
+    pub(crate) store: String,
+    /// How results are printed or files written; by default what suits the command
+    #[arg(long, global = true, value_enum)]
+    pub(crate) format: Option<Format>,
+    /// Log what jobs do, on standard error
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Say nothing but results and errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs: an object on each line; of `generate`, one array
+    Json,
+    /// An object on each line
+    Jsonl,
+    /// A header and rows
+    Csv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines of text
+    Text,
+    /// An object on each line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Generate, ingest and aggregate a month of events in a fresh folder, and show what came of it
+    Demo(DemoArguments),
+    /// Read files and say what is wrong with them; write nothing, need no store
+    Check(InputArguments),
+    /// Read files into the fact table
+    Ingest(IngestArguments),
+    /// Aggregate the hours that changed, or a range of dates
+    Aggregate(AggregateArguments),
+    /// Ingest, aggregate, and sum up
+    Run(IngestArguments),
+    /// Ask: a user's events, a value's statistics, the top values of a day
+    #[command(subcommand)]
+    Query(Query),
+    /// Write a whole table for other tools
+    Export(ExportArguments),
+    /// Make up listening events: the same bytes for the same seed, for ever
+    Generate(GenerateArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// The folder to make, which must not exist; a new one among the temporary files without it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// How many events to generate
+    #[arg(long, default_value_t = 60_000)]
+    pub(crate) events: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InputArguments {
+    /// Files, patterns such as 'logs/*.json', or - for standard input
+    #[arg(required = true, value_name = "FILES")]
+    pub(crate) inputs: Vec<String>,
+    /// What the files hold; by extension and a look inside without it
+    #[arg(long, value_enum)]
+    pub(crate) input_format: Option<InputFormat>,
+    /// How many rejected records are too many, as a count or a share such as 5%
+    #[arg(long, value_name = "COUNT|SHARE")]
+    pub(crate) max_rejects: Option<RejectLimit>,
+    /// How many rejected records to show
+    #[arg(long, value_name = "COUNT", default_value_t = 5)]
+    pub(crate) examples: usize,
+    /// How many of the latest events are remembered to tell duplicates
+    #[arg(long, value_name = "EVENTS", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) duplicate_window: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IngestArguments {
+    #[command(flatten)]
+    pub(crate) input: InputArguments,
+    /// Do everything but write
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputFormat {
+    /// Rows of fields
+    Csv,
+    /// A JSON document on each line
+    Jsonl,
+    /// A JSON array, or documents one after the other
+    Json,
+}
+
+impl From<InputFormat> for rowmill_ingest::Format {
+    fn from(format: InputFormat) -> Self {
+        match format {
+            InputFormat::Csv => Self::Csv,
+            InputFormat::Jsonl => Self::Jsonl,
+            InputFormat::Json => Self::Json,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AggregateArguments {
+    /// From this date on, instead of the hours that changed
+    #[arg(long, value_name = "DATE")]
+    pub(crate) from: Option<Date>,
+    /// Up to this date, included
+    #[arg(long, value_name = "DATE")]
+    pub(crate) to: Option<Date>,
+    /// All there is, after a change of measures or dimensions
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    pub(crate) all: bool,
+    /// Say how much there is to do, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Query {
+    /// A user's events, newest first
+    User(UserArguments),
+    /// One value's statistics over time
+    Stats(StatsArguments),
+    /// The values of a dimension with the greatest figures in an hour, on a day, or in a week
+    Top(TopArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserArguments {
+    /// The user
+    #[arg(required_unless_present = "without")]
+    pub(crate) user_id: Option<String>,
+    /// The events that have no user
+    #[arg(long, conflicts_with = "user_id")]
+    pub(crate) without: bool,
+    /// At or after this time: a date, or an RFC 3339 time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) from: Option<Timestamp>,
+    /// Before this time: a date, or an RFC 3339 time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) to: Option<Timestamp>,
+    /// So many at most
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    pub(crate) limit: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatsArguments {
+    /// The dimension; _total is everything
+    #[arg(default_value = "_total")]
+    pub(crate) dimension: String,
+    /// The value
+    #[arg(default_value = "all")]
+    pub(crate) value: String,
+    /// By which length of time
+    #[arg(long, value_enum, default_value_t = GrainArgument::Day)]
+    pub(crate) by: GrainArgument,
+    /// On or after this date
+    #[arg(long, value_name = "DATE")]
+    pub(crate) from: Option<Date>,
+    /// On or before this date
+    #[arg(long, value_name = "DATE")]
+    pub(crate) to: Option<Date>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GrainArgument {
+    /// Clock hours
+    Hour,
+    /// Days
+    Day,
+    /// Weeks from Monday
+    Week,
+}
+
+impl From<GrainArgument> for Grain {
+    fn from(grain: GrainArgument) -> Self {
+        match grain {
+            GrainArgument::Hour => Self::Hour,
+            GrainArgument::Day => Self::Day,
+            GrainArgument::Week => Self::Week,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopArguments {
+    /// The dimension
+    pub(crate) dimension: String,
+    /// The day, as 2018-11-15; an hour, as 2018-11-15T14; with --week any day of the week
+    #[arg(long, value_name = "DATE|HOUR")]
+    pub(crate) on: String,
+    /// The whole week
+    #[arg(long)]
+    pub(crate) week: bool,
+    /// The figure to order by
+    #[arg(long, value_name = "FIGURE", default_value = "count")]
+    pub(crate) by: String,
+    /// So many at most
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// What to write
+    #[arg(value_enum)]
+    pub(crate) table: ExportTable,
+    /// Where to write it; standard output without it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportTable {
+    /// Every event
+    Facts,
+    /// Every aggregate
+    Aggregates,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArguments {
+    /// How many records
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) events: u64,
+    /// Over how many days
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) days: u32,
+    /// The first day
+    #[arg(long, value_name = "DATE", default_value = "2025-11-01")]
+    pub(crate) start: Date,
+    /// What all random choices follow from
+    #[arg(long, default_value_t = 42)]
+    pub(crate) seed: u64,
+    /// How many of a hundred records are bad, or repeat the one before
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    pub(crate) bad: f64,
+    /// Where to write; standard output without it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    rowmill_model::parse_time(text)
+        .ok_or_else(|| "is no date and no RFC 3339 time, as 2018-11-15T14:00:00Z".to_owned())
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    number
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| "is no share from 0 to 100".to_owned())
+}

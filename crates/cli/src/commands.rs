@@ -1,0 +1,32 @@
+//! One file for each command.
+
+mod aggregate;
+mod demo;
+mod export;
+mod generate;
+mod ingest;
+mod ledger;
+mod query;
+
+use anyhow::Result;
+
+use crate::arguments::{Arguments, Command};
+use crate::exit::ExitStatus;
+use crate::printer::Printer;
+
+/// Runs the command that was asked for.
+pub(crate) async fn run(arguments: Arguments, printer: &mut Printer) -> Result<ExitStatus> {
+    let Arguments { global, command } = arguments;
+    let status = match command {
+        Command::Demo(arguments) => demo::run(&arguments, printer).await,
+        Command::Check(arguments) => ingest::check(&global, &arguments, printer).await,
+        Command::Ingest(arguments) => ingest::run(&global, &arguments, printer).await,
+        Command::Aggregate(arguments) => aggregate::run(&global, &arguments, printer).await,
+        Command::Run(arguments) => ingest::run_all(&global, &arguments, printer).await,
+        Command::Query(query) => query::run(&global, &query, printer).await,
+        Command::Export(arguments) => export::run(&global, &arguments, printer).await,
+        Command::Generate(arguments) => generate::run(&arguments, printer),
+    }?;
+    printer.finish()?;
+    Ok(status)
+}

@@ -1,0 +1,48 @@
+//! `generate`.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use rowmill_ingest::Format;
+use rowmill_pipeline::{GenerateOptions, Generator};
+
+use crate::arguments::{self, GenerateArguments};
+use crate::exit::{ExitStatus, UsageError};
+use crate::printer::Printer;
+
+/// Makes up listening events.
+pub(crate) fn run(arguments: &GenerateArguments, printer: &mut Printer) -> Result<ExitStatus> {
+    let format = match printer.format() {
+        None | Some(arguments::Format::Jsonl) => Format::Jsonl,
+        Some(arguments::Format::Json) => Format::Json,
+        Some(arguments::Format::Csv) => Format::Csv,
+        Some(arguments::Format::Table) => {
+            return Err(UsageError("events are generated as jsonl, json or csv".into()).into());
+        }
+    };
+    let options = GenerateOptions {
+        events: arguments.events,
+        days: arguments.days,
+        start: arguments.start,
+        seed: arguments.seed,
+        format,
+        bad_percent: arguments.bad,
+    };
+    match &arguments.out {
+        None => Generator::new(options).write_all(printer.out())?,
+        Some(path) => to_file(options, path)?,
+    }
+    Ok(ExitStatus::Done)
+}
+
+/// Writes everything that the options ask for to a new file.
+pub(crate) fn to_file(options: GenerateOptions, path: &Path) -> Result<()> {
+    let write = || {
+        let mut out = BufWriter::new(File::create(path)?);
+        Generator::new(options).write_all(&mut out)?;
+        out.flush()
+    };
+    write().with_context(|| path.display().to_string())
+}

@@ -1,0 +1,107 @@
+//! `check`, `ingest` and `run`.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use rowmill_pipeline::{
+    AggregateOptions, Control, IngestOptions, IngestReport, Inputs, OpenStore, Stages, aggregate,
+    check as check_inputs, ingest,
+};
+
+use super::{aggregate as aggregate_command, ledger};
+use crate::arguments::{Global, IngestArguments, InputArguments};
+use crate::exit::ExitStatus;
+use crate::printer::Printer;
+use crate::progress::Progress;
+use crate::session;
+
+/// Reads files and says what is wrong with them.
+pub(crate) async fn check(
+    global: &Global,
+    arguments: &InputArguments,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
+    let stages = session::stages(global)?;
+    let control = session::control();
+    let report = read(&stages, None, arguments, &control, printer).await?;
+    finish(&stages, &report, arguments, printer)
+}
+
+/// Reads files into the fact table.
+pub(crate) async fn run(
+    global: &Global,
+    arguments: &IngestArguments,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
+    let stages = session::stages(global)?;
+    let control = session::control();
+    let store = if arguments.dry_run {
+        None
+    } else {
+        Some(session::store(global).await?)
+    };
+    let report = read(&stages, store.as_ref(), &arguments.input, &control, printer).await?;
+    let status = finish(&stages, &report, &arguments.input, printer)?;
+    if arguments.dry_run {
+        printer.say("a dry run: nothing was written");
+    }
+    Ok(status)
+}
+
+/// Reads files into the fact table, aggregates what changed, and sums up.
+pub(crate) async fn run_all(
+    global: &Global,
+    arguments: &IngestArguments,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
+    if arguments.dry_run {
+        return run(global, arguments, printer).await;
+    }
+    let stages = session::stages(global)?;
+    let control = session::control();
+    let store = session::store(global).await?;
+    let report = read(&stages, Some(&store), &arguments.input, &control, printer).await?;
+    let status = finish(&stages, &report, &arguments.input, printer)?;
+    if status == ExitStatus::Interrupted {
+        return Ok(status);
+    }
+    let progress = Progress::watch("aggregating", &control, 0, printer.is_quiet());
+    let done = aggregate(&stages, &store.store, AggregateOptions::Pending, &control).await?;
+    drop(progress);
+    aggregate_command::print(done, printer)?;
+    Ok(status)
+}
+
+/// Checks the inputs, or ingests them if there is a store.
+async fn read(
+    stages: &Arc<Stages>,
+    store: Option<&OpenStore>,
+    arguments: &InputArguments,
+    control: &Control,
+    printer: &Printer,
+) -> Result<IngestReport> {
+    let inputs = Inputs::find(&arguments.inputs, arguments.input_format.map(Into::into))?;
+    let duplicate_window = usize::try_from(arguments.duplicate_window).unwrap_or(usize::MAX / 4);
+    let options = IngestOptions {
+        examples: arguments.examples,
+        duplicate_window,
+        ..session::ingest_options()
+    };
+    let _progress = Progress::watch("reading", control, inputs.bytes(), printer.is_quiet());
+    Ok(match store {
+        Some(store) => ingest(stages, &store.store, inputs, &options, control).await?,
+        None => check_inputs(stages, inputs, &options, control).await?,
+    })
+}
+
+fn finish(
+    stages: &Stages,
+    report: &IngestReport,
+    arguments: &InputArguments,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
+    ledger::print(report, printer)?;
+    printer.finish()?;
+    let limit = arguments.max_rejects.or(stages.pipeline().max_rejects);
+    Ok(ledger::status(report, limit, printer))
+}

@@ -1,0 +1,43 @@
+//! The rowmill command line: arguments, printing, exit codes, the runtime. Nothing else.
+
+mod arguments;
+mod commands;
+mod exit;
+mod logging;
+mod printer;
+mod progress;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::Arguments;
+use exit::ExitStatus;
+use printer::Printer;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::of_clap(&error),
+    };
+    logging::start(arguments.global.log_format, arguments.global.quiet);
+    let mut printer = Printer::new(arguments.global.format, arguments.global.quiet);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("starts the runtime");
+    let result = runtime.block_on(commands::run(arguments, &mut printer));
+    // A reader of standard input that nobody waits for must not keep the process alive.
+    runtime.shutdown_background();
+    match result {
+        Ok(status) => status.into(),
+        Err(error) => exit::report(&error, &mut printer),
+    }
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status as u8)
+    }
+}

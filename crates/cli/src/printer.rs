@@ -1,0 +1,169 @@
+//! Data to standard output, talk to standard error.
+
+use std::io::{self, BufWriter, Write};
+
+use comfy_table::{CellAlignment, Table, presets};
+use rowmill_pipeline::{Sheet, SheetRow};
+
+use crate::arguments::Format;
+
+/// Where a command's output goes, and in which form.
+pub(crate) struct Printer {
+    format: Option<Format>,
+    quiet: bool,
+    out: BufWriter<io::Stdout>,
+}
+
+impl Printer {
+    pub(crate) fn new(format: Option<Format>, quiet: bool) -> Self {
+        Self {
+            format,
+            quiet,
+            out: BufWriter::new(io::stdout()),
+        }
+    }
+
+    /// The form that was asked for.
+    pub(crate) fn format(&self) -> Option<Format> {
+        self.format
+    }
+
+    /// Whether results are for people.
+    pub(crate) fn is_for_people(&self) -> bool {
+        matches!(self.format, None | Some(Format::Table))
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Standard output itself.
+    pub(crate) fn out(&mut self) -> &mut BufWriter<io::Stdout> {
+        &mut self.out
+    }
+
+    /// Talks, unless asked to be quiet.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.quiet {
+            talk(text);
+        }
+    }
+
+    /// Says what went wrong, even if asked to be quiet.
+    pub(crate) fn fail(&mut self, text: &str) {
+        // What was printed before the failure comes before the failure.
+        self.out.flush().ok();
+        talk(&format!("rowmill: {text}"));
+    }
+
+    /// A line of a result.
+    pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{text}")
+    }
+
+    /// A result for programs: one JSON object on a line.
+    pub(crate) fn json(&mut self, value: &serde_json::Value) -> io::Result<()> {
+        writeln!(self.out, "{value}")
+    }
+
+    /// Rows in the form that was asked for. Of a table for people, columns without any value are left out.
+    pub(crate) fn rows(&mut self, sheet: &Sheet, rows: &[SheetRow]) -> io::Result<()> {
+        match self.format {
+            None | Some(Format::Table) => self.table(sheet, rows),
+            Some(Format::Json | Format::Jsonl) => {
+                for row in rows {
+                    row.write_json(sheet, &mut self.out)?;
+                    self.out.write_all(b"\n")?;
+                }
+                Ok(())
+            }
+            Some(Format::Csv) => {
+                let mut writer = csv::Writer::from_writer(&mut self.out);
+                writer.write_record(&sheet.columns)?;
+                for row in rows {
+                    writer.write_record(row.texts().map(|text| text.as_bytes().to_vec()))?;
+                }
+                writer.flush()
+            }
+        }
+    }
+
+    fn table(&mut self, sheet: &Sheet, rows: &[SheetRow]) -> io::Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let is_shown = |column: usize| rows.iter().any(|row| !row.0[column].is_null());
+        let shown: Vec<usize> = (0..sheet.columns.len())
+            .filter(|column| is_shown(*column))
+            .collect();
+        let header: Vec<_> = shown
+            .iter()
+            .map(|column| sheet.columns[*column].clone())
+            .collect();
+        let cells = rows.iter().map(|row| {
+            let texts: Vec<_> = row.texts().map(|text| shortened(&text)).collect();
+            shown.iter().map(|column| texts[*column].clone()).collect()
+        });
+        self.plain_table(&header, cells.collect())
+    }
+
+    /// A table for people; columns of numbers stand to the right.
+    pub(crate) fn plain_table(
+        &mut self,
+        header: &[String],
+        rows: Vec<Vec<String>>,
+    ) -> io::Result<()> {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(header);
+        for column in 0..header.len() {
+            let is_number =
+                |text: &String| text.is_empty() || text.replace(',', "").parse::<f64>().is_ok();
+            if rows.iter().all(|row| is_number(&row[column]))
+                && let Some(column) = table.column_mut(column)
+            {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table.add_rows(rows);
+        for line in table.lines() {
+            writeln!(self.out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place that talks")]
+fn talk(text: &str) {
+    eprintln!("{text}");
+}
+
+/// A cell for people: one line, not too long.
+fn shortened(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 40;
+    let text: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        None => text,
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// A count for people: `1,234,567`.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

@@ -1,0 +1,83 @@
+//! How far a job has come: a bar on a terminal, a log line every ten seconds elsewhere.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use rowmill_pipeline::Control;
+use tokio::task::JoinHandle;
+
+const BAR_TICK: Duration = Duration::from_millis(100);
+const LOG_TICK: Duration = Duration::from_secs(10);
+
+/// Shows a job's progress until it is dropped.
+pub(crate) struct Progress {
+    watcher: JoinHandle<()>,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Watches `control`, of a job over `bytes` bytes, or of unknown length if that is zero.
+    pub(crate) fn watch(what: &'static str, control: &Control, bytes: u64, quiet: bool) -> Self {
+        let control = control.clone();
+        if quiet || !std::io::stderr().is_terminal() {
+            let watcher = tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(LOG_TICK).await;
+                    tracing::info!(
+                        records = control.records(),
+                        bytes = control.bytes(),
+                        "{what}"
+                    );
+                }
+            });
+            return Self { watcher, bar: None };
+        }
+        let bar = new_bar(what, bytes);
+        let shown = bar.clone();
+        let watcher = tokio::spawn(async move {
+            loop {
+                shown.set_position(if bytes > 0 {
+                    control.bytes()
+                } else {
+                    control.records()
+                });
+                shown.set_message(format!("{} records", control.records()));
+                tokio::time::sleep(BAR_TICK).await;
+            }
+        });
+        Self {
+            watcher,
+            bar: Some(bar),
+        }
+    }
+}
+
+fn new_bar(what: &'static str, bytes: u64) -> ProgressBar {
+    let (bar, template) = if bytes > 0 {
+        (
+            ProgressBar::new(bytes),
+            "{prefix} [{bar:30}] {bytes}/{total_bytes}, {msg}, {eta} left",
+        )
+    } else {
+        (
+            ProgressBar::new_spinner(),
+            "{prefix} {spinner} {msg}, {elapsed}",
+        )
+    };
+    bar.set_prefix(what);
+    bar.with_style(
+        ProgressStyle::with_template(template)
+            .expect("a valid template")
+            .progress_chars("=> "),
+    )
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.watcher.abort();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What nearly every command needs: the pipeline file, the store, a name for the run, and Ctrl-C.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use rowmill_model::Pipeline;
+use rowmill_pipeline::{Control, IngestOptions, OpenStore, Stages, open_store};
+use rowmill_store::{Clock as _, SystemClock};
+
+use crate::arguments::Global;
+use crate::exit::UsageError;
+
+/// The compiled stages of the pipeline file.
+pub(crate) fn stages(global: &Global) -> Result<Arc<Stages>> {
+    let text = std::fs::read_to_string(&global.config).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "no such file; name the pipeline file with --config, or see one with `rowmill demo`"
+            }
+            _ => return UsageError(format!("{}: {error}", global.config.display())),
+        };
+        UsageError(format!("{}: {hint}", global.config.display()))
+    })?;
+    compile(&text, &global.set, &global.config)
+}
+
+/// The compiled stages of a pipeline file's text. Each problem is shown with the file's name before its place.
+pub(crate) fn compile(text: &str, set: &[String], file: &Path) -> Result<Arc<Stages>> {
+    let stages = Pipeline::parse_with(text, set).and_then(Stages::new);
+    stages.map(Arc::new).map_err(|error| {
+        let show = |problem: &rowmill_model::Problem| match problem.location {
+            rowmill_model::Location::File { .. } => format!("{}:{problem}", file.display()),
+            rowmill_model::Location::Override(_) => problem.to_string(),
+        };
+        let problems: Vec<_> = error.problems().iter().map(show).collect();
+        UsageError(problems.join("\n")).into()
+    })
+}
+
+/// The store that was asked for.
+pub(crate) async fn store(global: &Global) -> Result<OpenStore> {
+    Ok(open_store(&global.store).await?)
+}
+
+/// The options of a run that begins now.
+pub(crate) fn ingest_options() -> IngestOptions {
+    let now = SystemClock.now();
+    IngestOptions::new(format!("{now}-{}", std::process::id()), now)
+}
+
+/// A control that Ctrl-C, or being asked to terminate, stops.
+pub(crate) fn control() -> Control {
+    let control = Control::default();
+    let stopped = control.clone();
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        stopped.stop();
+    });
+    control
+}
+
+#[cfg(unix)]
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn wait_for_signal() {
+    tokio::signal::ctrl_c().await.ok();
+}

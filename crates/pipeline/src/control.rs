@@ -1,0 +1,54 @@
+//! Watching a job from outside, and stopping it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::error::Error;
+
+/// A job's progress, and its off switch. Clones are the same job's.
+#[derive(Debug, Clone, Default)]
+pub struct Control {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    bytes: AtomicU64,
+    records: AtomicU64,
+    stopped: AtomicBool,
+}
+
+impl Control {
+    /// Bytes of input done so far.
+    pub fn bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Records or rows done so far.
+    pub fn records(&self) -> u64 {
+        self.shared.records.load(Ordering::Relaxed)
+    }
+
+    /// Asks the job to stop at the next good moment.
+    pub fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the job was asked to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.shared.stopped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn advance(&self, bytes: u64, records: u64) {
+        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.is_stopped() {
+            Err(Error::Interrupted)
+        } else {
+            Ok(())
+        }
+    }
+}

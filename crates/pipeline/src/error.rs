@@ -1,0 +1,82 @@
+//! What ends a job. A bad record never does.
+
+use rowmill_model::PipelineError;
+use rowmill_transform::HeaderError;
+
+use crate::ledger::Ledger;
+
+/// A job that could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The pipeline file is wrong.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// A file does not exist, is none, or cannot be opened.
+    #[error("{name}: {problem}")]
+    Input {
+        /// The file as it was given.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file's header does not fit the pipeline file.
+    #[error("{name}: {source}")]
+    Header {
+        /// The file as it was given.
+        name: String,
+        /// What does not fit.
+        source: HeaderError,
+    },
+    /// A file cannot be read on.
+    #[error("{name}")]
+    Read {
+        /// The file as it was given.
+        name: String,
+        /// Why.
+        source: rowmill_ingest::Error,
+    },
+    /// The store's name is no store.
+    #[error("`{uri}` is no store: {problem}")]
+    StoreUri {
+        /// What was given.
+        uri: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] rowmill_store::Error),
+    /// What was written, duplicate, filtered and rejected does not add up to what was read.
+    #[error("the ledger does not balance: {} read, {} accounted for", ledger.read, ledger.accounted())]
+    Unbalanced {
+        /// The ledger.
+        ledger: Box<Ledger>,
+    },
+    /// A row of a table cannot be read with this pipeline file.
+    #[error("{0}")]
+    Row(String),
+    /// Something that was asked for does not exist.
+    #[error("{0}")]
+    Query(String),
+    /// Writing the output failed.
+    #[error("writing the output failed")]
+    Output(#[from] std::io::Error),
+    /// The job was stopped by its caller; what it did so far is kept.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// Whether the caller's request or configuration is at fault, and nothing was done.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Pipeline(_)
+                | Self::Input { .. }
+                | Self::Header { .. }
+                | Self::StoreUri { .. }
+                | Self::Query(_)
+        )
+    }
+}

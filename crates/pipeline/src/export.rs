@@ -1,0 +1,135 @@
+//! Whole tables for other tools, streamed.
+
+use std::io::Write;
+
+use futures::TryStreamExt as _;
+use rowmill_aggregate::read_row;
+use rowmill_model::columns::table;
+use rowmill_model::{Row, StoredEvent};
+use rowmill_store::{Scan, Store};
+
+use crate::control::Control;
+use crate::error::Error;
+use crate::sheet::{Sheet, SheetRow};
+use crate::stages::Stages;
+
+/// What to export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportTable {
+    /// Every event, by user and newest first.
+    Facts,
+    /// Every aggregate, by dimension, value and date: its hours, its day, its week.
+    Aggregates,
+}
+
+/// How to write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// A header and rows, RFC 4180.
+    Csv,
+    /// An object on each line.
+    Jsonl,
+}
+
+/// Writes a whole table in key order, and gives the number of rows written.
+pub async fn export(
+    stages: &Stages,
+    store: &dyn Store,
+    what: ExportTable,
+    format: ExportFormat,
+    out: &mut (dyn Write + Send),
+    control: &Control,
+) -> Result<u64, Error> {
+    let (name, sheet) = match what {
+        ExportTable::Facts => (table::FACT, Sheet::of_events(&stages.pipeline)),
+        ExportTable::Aggregates => (table::AGGREGATE, Sheet::of_aggregates(stages)),
+    };
+    let mut output = Output::new(sheet, format, out)?;
+    let mut rows = store.scan(name, Scan::all().with_latest_only());
+    while let Some(row) = rows.try_next().await? {
+        control.check()?;
+        for row in sheet_rows(stages, what, &row)? {
+            output.write(&row)?;
+            control.advance(0, 1);
+        }
+    }
+    output.finish()
+}
+
+fn sheet_rows(stages: &Stages, what: ExportTable, row: &Row) -> Result<Vec<SheetRow>, Error> {
+    match what {
+        ExportTable::Facts => {
+            let event = StoredEvent::read(row, &stages.pipeline)
+                .map_err(|error| Error::Row(error.to_string()))?;
+            Ok(vec![SheetRow::of_event(event)])
+        }
+        ExportTable::Aggregates => {
+            let buckets =
+                read_row(&stages.plan, row).map_err(|error| Error::Row(error.to_string()))?;
+            Ok(buckets
+                .iter()
+                .map(|bucket| SheetRow::of_bucket(stages, bucket))
+                .collect())
+        }
+    }
+}
+
+/// Where exported rows go.
+enum Output<'a> {
+    Csv(csv::Writer<&'a mut (dyn Write + Send)>, u64),
+    Jsonl(Sheet, &'a mut (dyn Write + Send), u64),
+}
+
+impl<'a> Output<'a> {
+    fn new(
+        sheet: Sheet,
+        format: ExportFormat,
+        out: &'a mut (dyn Write + Send),
+    ) -> Result<Self, Error> {
+        match format {
+            ExportFormat::Jsonl => Ok(Self::Jsonl(sheet, out, 0)),
+            ExportFormat::Csv => {
+                let mut writer = csv::Writer::from_writer(out);
+                writer
+                    .write_record(&sheet.columns)
+                    .map_err(std::io::Error::from)?;
+                Ok(Self::Csv(writer, 0))
+            }
+        }
+    }
+
+    fn write(&mut self, row: &SheetRow) -> Result<(), Error> {
+        match self {
+            Self::Csv(writer, rows) => {
+                for text in row.texts() {
+                    writer
+                        .write_field(text.as_bytes())
+                        .map_err(std::io::Error::from)?;
+                }
+                writer
+                    .write_record(None::<&[u8]>)
+                    .map_err(std::io::Error::from)?;
+                *rows += 1;
+            }
+            Self::Jsonl(sheet, out, rows) => {
+                row.write_json(sheet, *out)?;
+                out.write_all(b"\n")?;
+                *rows += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<u64, Error> {
+        match self {
+            Self::Csv(mut writer, rows) => {
+                writer.flush()?;
+                Ok(rows)
+            }
+            Self::Jsonl(_, out, rows) => {
+                out.flush()?;
+                Ok(rows)
+            }
+        }
+    }
+}

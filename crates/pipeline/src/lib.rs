@@ -1,0 +1,68 @@
+//! The jobs of rowmill: ingest, aggregate, query, export, composed of the stages over any store.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use rowmill_model::Pipeline;
+//! use rowmill_pipeline::{AggregateOptions, Control, IngestOptions, Inputs, Stages, aggregate, ingest, open_store};
+//! use rowmill_rowkey::Timestamp;
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! # let file = folder.path().join("plays.csv");
+//! std::fs::write(&file, "user,time,length\n7,2018-11-15T14:00:00Z,2.5\n,2018-11-15T14:01:00Z,3\n")?;
+//! let pipeline = Pipeline::parse(
+//!     r#"
+//!     [pipeline]
+//!     name = "plays"
+//!     [event]
+//!     user_id = "user"
+//!     timestamp = "time"
+//!     [fields.length]
+//!     type = "float"
+//!     [measures.length]
+//!     stats = ["sum"]
+//!     "#,
+//! )?;
+//! let stages = Arc::new(Stages::new(pipeline)?);
+//! let opened = open_store("memory:").await?;
+//! let inputs = Inputs::find(&[file.display().to_string()], None)?;
+//! let options = IngestOptions::new("run 1", Timestamp::from_micros(0)?);
+//! let report = ingest(&stages, &opened.store, inputs, &options, &Control::default()).await?;
+//! assert_eq!((report.ledger.read, report.ledger.written, report.ledger.rejected()), (2, 1, 1));
+//! let done = aggregate(&stages, &opened.store, AggregateOptions::Pending, &Control::default()).await?;
+//! assert_eq!(done.hours, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Only this crate knows both stages and stores. A job takes an `Arc<dyn Store>`, the compiled [`Stages`] and a [`Control`]
+//! through which its caller watches and stops it; it prints nothing and asks nothing of its surroundings.
+
+mod aggregate;
+mod control;
+mod error;
+mod export;
+mod generate;
+mod ingest;
+mod input;
+mod ledger;
+mod process;
+mod query;
+mod runs;
+mod sheet;
+mod stages;
+mod stores;
+mod writer;
+
+pub use aggregate::{AggregateOptions, AggregateReport, aggregate, plan_aggregate};
+pub use control::Control;
+pub use error::Error;
+pub use export::{ExportFormat, ExportTable, export};
+pub use generate::{GenerateOptions, Generator};
+pub use ingest::{IngestOptions, IngestReport, check, ingest};
+pub use input::{Input, Inputs};
+pub use ledger::{Ledger, Violation};
+pub use query::{StatsQuery, TopQuery, UserQuery, count_dead_letters, stats, top, user_events};
+pub use sheet::{Sheet, SheetRow};
+pub use stages::Stages;
+pub use stores::{OpenStore, open_store};

@@ -1,0 +1,171 @@
+//! Questions to the tables: a user's events, a value's statistics, the top values of a day.
+
+use futures::TryStreamExt as _;
+use rowmill_aggregate::{Period, StoredBucket, read_row};
+use rowmill_model::columns::table;
+use rowmill_model::{Grain, StoredEvent, Value};
+use rowmill_rowkey::{AggregateKey, Date, FactKey, Timestamp};
+use rowmill_store::{Scan, Store, StoreExt as _};
+
+use crate::error::Error;
+use crate::stages::Stages;
+
+/// Which of a user's events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserQuery {
+    /// The user; none asks for events that have no user.
+    pub user_id: Option<String>,
+    /// At or after this time.
+    pub from: Option<Timestamp>,
+    /// Before this time.
+    pub to: Option<Timestamp>,
+    /// So many at most.
+    pub limit: Option<u64>,
+}
+
+/// A user's events, newest first.
+pub async fn user_events(
+    stages: &Stages,
+    store: &dyn Store,
+    query: &UserQuery,
+) -> Result<Vec<StoredEvent>, Error> {
+    let placeholder = stages.pipeline.event.user_id.placeholder.as_deref();
+    let user_id = query.user_id.as_deref().or(placeholder);
+    let user_id = user_id
+        .ok_or_else(|| Error::Query("the pipeline file keeps no events without a user".into()))?;
+    let range = FactKey::user_between(user_id, query.from, query.to)
+        .map_err(|error| Error::Query(error.to_string()))?;
+    let scan = Scan {
+        limit: query.limit,
+        ..Scan::range(range).with_latest_only()
+    };
+    let rows = store.rows(table::FACT, scan).await?;
+    let read = |row| {
+        StoredEvent::read(row, &stages.pipeline).map_err(|error| Error::Row(error.to_string()))
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Which of a value's statistics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatsQuery {
+    /// The dimension.
+    pub dimension: String,
+    /// Its value.
+    pub value: String,
+    /// By the hour, the day or the week.
+    pub grain: Grain,
+    /// On or after this date.
+    pub from: Option<Date>,
+    /// On or before this date.
+    pub to: Option<Date>,
+}
+
+/// The statistics of one value, oldest first.
+pub async fn stats(
+    stages: &Stages,
+    store: &dyn Store,
+    query: &StatsQuery,
+) -> Result<Vec<StoredBucket>, Error> {
+    known_dimension(stages, &query.dimension)?;
+    let range = AggregateKey::value_between(&query.dimension, &query.value, query.from, query.to);
+    let range = range.map_err(|error| Error::Query(error.to_string()))?;
+    let rows = store
+        .rows(table::AGGREGATE, Scan::range(range).with_latest_only())
+        .await?;
+    let mut found = Vec::new();
+    for row in &rows {
+        let buckets = read_row(&stages.plan, row).map_err(|error| Error::Row(error.to_string()))?;
+        found.extend(
+            buckets
+                .into_iter()
+                .filter(|bucket| bucket.period.grain() == query.grain),
+        );
+    }
+    Ok(found)
+}
+
+/// Which values of a dimension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopQuery {
+    /// The dimension.
+    pub dimension: String,
+    /// The hour, day or week.
+    pub period: Period,
+    /// The figure to order by, as [`rowmill_aggregate::Plan::figure_names`] calls it.
+    pub by: String,
+    /// So many at most.
+    pub limit: usize,
+}
+
+/// The values of a dimension with the greatest figures, greatest first; those of one figure by value.
+///
+/// Reads the whole dimension: a key leads to a value's days, not to a day's values.
+pub async fn top(
+    stages: &Stages,
+    store: &dyn Store,
+    query: &TopQuery,
+) -> Result<Vec<StoredBucket>, Error> {
+    known_dimension(stages, &query.dimension)?;
+    let names = stages.plan.figure_names();
+    let Some(figure) = names.iter().position(|name| *name == query.by) else {
+        return Err(Error::Query(format!(
+            "there is no figure `{}`; there are {}",
+            query.by,
+            names.join(", ")
+        )));
+    };
+    let range = AggregateKey::dimension(&query.dimension)
+        .map_err(|error| Error::Query(error.to_string()))?;
+    let time = query.period.date().start().cell_micros();
+    let mut rows = store.scan(
+        table::AGGREGATE,
+        Scan::range(range)
+            .with_time(time, time + 1)
+            .with_latest_only(),
+    );
+    let mut found = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        let buckets =
+            read_row(&stages.plan, &row).map_err(|error| Error::Row(error.to_string()))?;
+        for bucket in buckets
+            .into_iter()
+            .filter(|bucket| bucket.period == query.period)
+        {
+            let figure = as_float(&stages.plan.figures(&bucket.bucket)[figure]);
+            found.push((figure, bucket));
+        }
+    }
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.value.cmp(&b.1.value)));
+    Ok(found
+        .into_iter()
+        .take(query.limit)
+        .map(|(_, bucket)| bucket)
+        .collect())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for ordering only")]
+fn as_float(value: &Value<'_>) -> f64 {
+    match value {
+        Value::Int(number) => *number as f64,
+        Value::Float(number) => *number,
+        _ => f64::NEG_INFINITY,
+    }
+}
+
+fn known_dimension(stages: &Stages, dimension: &str) -> Result<(), Error> {
+    let names: Vec<_> = stages.plan.dimension_names().collect();
+    if names.contains(&dimension) {
+        return Ok(());
+    }
+    Err(Error::Query(format!(
+        "there is no dimension `{dimension}`; there are {}",
+        names.join(", ")
+    )))
+}
+
+/// How many records wait in the dead letters.
+pub async fn count_dead_letters(store: &dyn Store) -> Result<u64, Error> {
+    let scan = Scan::all().with_qualifiers([rowmill_model::columns::letter::LINE.as_bytes()]);
+    Ok(store.count(table::DEAD_LETTERS, scan).await?)
+}

@@ -1,0 +1,138 @@
+//! Rows of named columns: what queries and exports give to whoever prints or writes them.
+
+use std::io::Write;
+
+use rowmill_aggregate::StoredBucket;
+use rowmill_model::{Pipeline, StoredEvent, Value};
+use serde_json::value::RawValue;
+
+use crate::stages::Stages;
+
+/// The columns of a result, and how its rows are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sheet {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+}
+
+/// A row of a sheet: a value for each column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SheetRow(pub Vec<Value<'static>>);
+
+impl Sheet {
+    /// The columns of events: who, when, what, the fields of the schema, and everything else as one JSON object.
+    pub fn of_events(pipeline: &Pipeline) -> Self {
+        let fixed = ["user_id", "timestamp", "event_id", "event_type"].map(str::to_owned);
+        let fields = pipeline.fields.iter().map(|field| field.name.clone());
+        let rest = ["unknown", "status", "warnings"].map(str::to_owned);
+        Self {
+            columns: fixed.into_iter().chain(fields).chain(rest).collect(),
+        }
+    }
+
+    /// The columns of aggregates.
+    pub fn of_aggregates(stages: &Stages) -> Self {
+        let fixed = ["grain", "bucket", "dimension", "value"].map(str::to_owned);
+        Self {
+            columns: fixed
+                .into_iter()
+                .chain(stages.plan.figure_names())
+                .collect(),
+        }
+    }
+}
+
+impl SheetRow {
+    /// An event's row.
+    pub fn of_event(stored: StoredEvent) -> Self {
+        let text = |text: std::borrow::Cow<'static, str>| Value::String(text);
+        let event = stored.event;
+        let unknown = unknown_object(&event.unknown);
+        let mut values = vec![
+            event.user_id.map_or(Value::Null, text),
+            Value::Timestamp(event.timestamp),
+            text(event.event_id),
+            event.event_type.map_or(Value::Null, text),
+        ];
+        values.extend(event.values);
+        values.push(unknown.map_or(Value::Null, |json| Value::Json(json.into())));
+        values.push(text(if stored.warned {
+            "warn".into()
+        } else {
+            "ok".into()
+        }));
+        values.push(if stored.warnings.is_empty() {
+            Value::Null
+        } else {
+            Value::Json(stored.warnings.into())
+        });
+        Self(values)
+    }
+
+    /// An aggregate's row.
+    pub fn of_bucket(stages: &Stages, stored: &StoredBucket) -> Self {
+        let text = |text: String| Value::String(text.into());
+        let mut values = vec![
+            text(stored.period.grain().name().to_owned()),
+            text(stored.period.to_string()),
+            text(stored.dimension.clone()),
+            text(stored.value.clone()),
+        ];
+        // Figures are exact decimals, which are JSON numbers as they stand.
+        let figures = stages.plan.exact_figures(&stored.bucket);
+        values.extend(figures.into_iter().map(|figure| {
+            if figure.is_empty() {
+                Value::Null
+            } else {
+                Value::Json(figure)
+            }
+        }));
+        Self(values)
+    }
+
+    /// The row as a line of JSON, null where there is no value.
+    pub fn write_json(&self, sheet: &Sheet, out: &mut dyn Write) -> std::io::Result<()> {
+        for (index, (name, value)) in sheet.columns.iter().zip(&self.0).enumerate() {
+            out.write_all(if index == 0 { b"{" } else { b"," })?;
+            serde_json::to_writer(&mut *out, name)?;
+            out.write_all(b":")?;
+            write_value(value, out)?;
+        }
+        out.write_all(b"}")
+    }
+
+    /// The values as text, empty where there is none.
+    pub fn texts(&self) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
+        self.0.iter().map(Value::to_text)
+    }
+}
+
+/// The fields that the schema does not name, as one JSON object.
+fn unknown_object(
+    fields: &[(std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)],
+) -> Option<String> {
+    let member = |(name, json): &(std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
+        format!(
+            "{}:{json}",
+            serde_json::to_string(name).expect("a text is JSON")
+        )
+    };
+    let members: Vec<_> = fields.iter().map(member).collect();
+    (!members.is_empty()).then(|| format!("{{{}}}", members.join(",")))
+}
+
+fn write_value(value: &Value<'_>, out: &mut dyn Write) -> std::io::Result<()> {
+    match value {
+        Value::Null => out.write_all(b"null"),
+        Value::Int(number) => write!(out, "{number}"),
+        Value::Float(number) => Ok(serde_json::to_writer(out, number)?),
+        Value::Bool(truth) => write!(out, "{truth}"),
+        Value::String(text) => Ok(serde_json::to_writer(out, text)?),
+        Value::Timestamp(time) => write!(out, "\"{time}\""),
+        Value::Json(json) => match serde_json::from_str::<&RawValue>(json) {
+            // One line each: JSON text may have line breaks, outside its strings only.
+            Ok(raw) => out.write_all(raw.get().replace(['\n', '\r'], " ").as_bytes()),
+            Err(_) => Ok(serde_json::to_writer(out, json)?),
+        },
+    }
+}

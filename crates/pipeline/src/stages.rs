@@ -1,0 +1,43 @@
+//! The stages of one pipeline file, compiled once and shared by every job and thread.
+
+use std::sync::Arc;
+
+use rowmill_aggregate::Plan;
+use rowmill_model::{Pipeline, PipelineError, Slot};
+use rowmill_quality::Checks;
+use rowmill_transform::Transformer;
+
+/// A pipeline file, compiled.
+#[derive(Debug)]
+pub struct Stages {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) transformer: Transformer,
+    pub(crate) checks: Checks,
+    pub(crate) plan: Plan,
+    pub(crate) timeline_columns: Vec<(String, Slot)>,
+}
+
+impl Stages {
+    /// Compiles everything in a pipeline file that can be wrong.
+    pub fn new(pipeline: Pipeline) -> Result<Self, PipelineError> {
+        let pipeline = Arc::new(pipeline);
+        let plan = Plan::new(&pipeline);
+        Ok(Self {
+            transformer: Transformer::new(Arc::clone(&pipeline))?,
+            checks: Checks::new(&pipeline)?,
+            timeline_columns: plan.timeline_columns(),
+            plan,
+            pipeline,
+        })
+    }
+
+    /// The pipeline file.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// What is aggregated.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}

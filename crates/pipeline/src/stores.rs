@@ -1,0 +1,47 @@
+//! Stores by URI.
+
+use std::sync::Arc;
+
+use rowmill_embedded::EmbeddedStore;
+use rowmill_model::TABLES;
+use rowmill_store::{Admin, AdminExt as _, MemoryStore, Store};
+
+use crate::error::Error;
+
+/// A store with its tables.
+#[derive(Debug, Clone)]
+pub struct OpenStore {
+    /// The rows.
+    pub store: Arc<dyn Store>,
+    /// The tables.
+    pub admin: Arc<dyn Admin>,
+}
+
+impl OpenStore {
+    fn of<S: Store + Admin>(store: S) -> Self {
+        let store = Arc::new(store);
+        Self {
+            store: store.clone(),
+            admin: store,
+        }
+    }
+}
+
+/// Opens the store that `uri` names, `memory:` or `file:PATH`, with rowmill's tables, which are created if missing.
+pub async fn open_store(uri: &str) -> Result<OpenStore, Error> {
+    let problem = |problem: &str| {
+        Err(Error::StoreUri {
+            uri: uri.to_owned(),
+            problem: problem.to_owned(),
+        })
+    };
+    let opened = match uri.split_once(':') {
+        Some(("memory", "")) => OpenStore::of(MemoryStore::new()),
+        Some(("file", "")) => return problem("it has no path, as in file:rowmill-data"),
+        Some(("file", path)) => OpenStore::of(EmbeddedStore::open(path)?),
+        Some(("bigtable", _)) => return problem("this version has no Bigtable client yet"),
+        _ => return problem("a store is memory: or file:PATH"),
+    };
+    opened.admin.ensure_tables(&TABLES).await?;
+    Ok(opened)
+}

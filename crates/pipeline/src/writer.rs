@@ -1,0 +1,127 @@
+//! Collects rows into batches and writes them, one batch behind the reader.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rowmill_model::MutationBatch;
+use rowmill_model::columns::{family, letter, state, table};
+use rowmill_rowkey::{DeadLetterKey, Hour, PendingKey};
+use rowmill_store::{Store, StoreExt as _};
+use tokio::task::JoinHandle;
+
+use crate::error::Error;
+use crate::process::{Letter, reasons};
+
+/// Everything that is written together.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) facts: MutationBatch,
+    pub(crate) timeline: MutationBatch,
+    pub(crate) letters: MutationBatch,
+    pub(crate) hours: BTreeSet<Hour>,
+}
+
+impl Batch {
+    pub(crate) fn rows(&self) -> usize {
+        self.facts.len() + self.letters.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.facts.bytes() + self.timeline.bytes() + self.letters.bytes()
+    }
+
+    /// Adds a rejected record.
+    pub(crate) fn push_letter(
+        &mut self,
+        source: &str,
+        run: &str,
+        config_hash: &str,
+        letter: &Letter,
+    ) -> Result<(), rowmill_rowkey::Error> {
+        let position = letter.position;
+        let key = DeadLetterKey {
+            source: source.into(),
+            offset: position.offset,
+        }
+        .encode()?;
+        let mut row = self.letters.row(&key);
+        // A dead letter has no event time; one fixed timestamp makes writing it again write the same cells.
+        let mut set = |name: &str, value: &[u8]| row.set(family::LETTER, name.as_bytes(), 0, value);
+        set(letter::ATTEMPTS, &1_i64.to_be_bytes());
+        set(letter::CONFIG_HASH, config_hash.as_bytes());
+        set(letter::LENGTH, &position.length.to_be_bytes());
+        set(letter::LINE, &position.line.to_be_bytes());
+        set(letter::OFFSET, &position.offset.to_be_bytes());
+        set(letter::RAW, &letter.raw);
+        set(letter::REASONS, reasons(&letter.findings).as_bytes());
+        set(letter::RECORD, &position.number.to_be_bytes());
+        set(letter::RUN, run.as_bytes());
+        set(letter::SOURCE, source.as_bytes());
+        row.finish();
+        Ok(())
+    }
+}
+
+/// Writes batches, each while the next is being collected.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    store: Arc<dyn Store>,
+    run: String,
+    writing: Option<JoinHandle<Result<(), Error>>>,
+}
+
+impl Writer {
+    pub(crate) fn new(store: Arc<dyn Store>, run: &str) -> Self {
+        Self {
+            store,
+            run: run.to_owned(),
+            writing: None,
+        }
+    }
+
+    /// Starts writing a batch once the one before is written.
+    pub(crate) async fn write(&mut self, batch: Batch) -> Result<(), Error> {
+        self.wait().await?;
+        let (store, run) = (Arc::clone(&self.store), self.run.clone());
+        self.writing = Some(tokio::spawn(
+            async move { write(&*store, &run, batch).await },
+        ));
+        Ok(())
+    }
+
+    /// Waits until everything is written.
+    pub(crate) async fn wait(&mut self) -> Result<(), Error> {
+        match self.writing.take() {
+            Some(writing) => writing.await.expect("writing a batch does not panic"),
+            None => Ok(()),
+        }
+    }
+
+    /// Marks hours as awaiting aggregation.
+    pub(crate) async fn mark(&self, hours: &BTreeSet<Hour>) -> Result<(), Error> {
+        mark(&*self.store, &self.run, hours).await
+    }
+}
+
+/// The hours are marked before their events are written: a run that dies between the two leaves hours to aggregate that
+/// did not change, never changed hours that nobody aggregates.
+async fn write(store: &dyn Store, run: &str, batch: Batch) -> Result<(), Error> {
+    mark(store, run, &batch.hours).await?;
+    let facts = store.apply_all(table::FACT, batch.facts);
+    let timeline = store.apply_all(table::TIMELINE, batch.timeline);
+    let letters = store.apply_all(table::DEAD_LETTERS, batch.letters);
+    let (facts, timeline, letters) = futures::join!(facts, timeline, letters);
+    facts.and(timeline).and(letters)?;
+    Ok(())
+}
+
+async fn mark(store: &dyn Store, run: &str, hours: &BTreeSet<Hour>) -> Result<(), Error> {
+    let mut batch = MutationBatch::new();
+    for hour in hours {
+        let mut row = batch.row(&PendingKey(*hour).encode());
+        row.set(family::STATE, state::PENDING.as_bytes(), 0, run.as_bytes());
+        row.finish();
+    }
+    store.apply_all(table::STATE, batch).await?;
+    Ok(())
+}
