@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rowmill_model::{Grain, RejectLimit};
+use rowmill_pipeline::DUPLICATE_WINDOW;
 use rowmill_rowkey::{Date, Timestamp};
 
 const EXIT_CODES: &str = "\
@@ -125,7 +126,7 @@ pub(crate) struct InputArguments {
     #[arg(long, value_name = "COUNT", default_value_t = 5)]
     pub(crate) examples: usize,
     /// How many of the latest events are remembered to tell duplicates
-    #[arg(long, value_name = "EVENTS", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "EVENTS", default_value_t = DUPLICATE_WINDOW as u64, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) duplicate_window: u64,
 }
 

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::compaction::Leveled;
+use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use rowmill_model::{MutationBatch, Row};
@@ -27,6 +29,15 @@ const PAGES_AHEAD: usize = 4;
 
 /// Memory the engine may use for blocks it has read.
 const CACHE_BYTES: u64 = 32 << 20;
+
+/// How large a table's latest journal writes may grow in memory before they become a sorted run.
+const MEMTABLE_BYTES: u64 = 16 << 20;
+
+/// How many bytes of rows are compressed and read together.
+const BLOCK_BYTES: u32 = 16 << 10;
+
+/// How many sorted runs a table may have before they are merged: reading visits all of them, merging rewrites them.
+const RUNS_BEFORE_COMPACTION: u8 = 16;
 
 /// A store in a folder. Clones are the same store.
 #[derive(Clone)]
@@ -67,6 +78,8 @@ impl EmbeddedStore {
     pub fn open_with(folder: &Path, bulk_rows: usize, clock: Arc<dyn Clock>) -> Result<Self> {
         let database = Database::builder(folder)
             .cache_size(CACHE_BYTES)
+            // With two threads the engine's first one spins for as long as the second one merges runs.
+            .worker_threads(1)
             .open()
             .map_err(|error| error::open(folder, error))?;
         let catalog = Catalog::open(&database)?;
@@ -120,7 +133,17 @@ fn not_found(table: &str) -> Error {
 }
 
 fn keyspace(database: &Database, table: &str) -> Result<Keyspace> {
-    let options = || KeyspaceCreateOptions::default().max_memtable_size(16 << 20);
+    let options = || {
+        KeyspaceCreateOptions::default()
+            .max_memtable_size(MEMTABLE_BYTES)
+            .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
+            // A filter tells whether a run has a key; every read here is of a range.
+            .filter_policy(FilterPolicy::disabled())
+            .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+            .compaction_strategy(Arc::new(
+                Leveled::default().with_l0_threshold(RUNS_BEFORE_COMPACTION),
+            ))
+    };
     let opened = database.keyspace(&format!("table.{table}"), options);
     opened.map_err(|error| error::engine(&format!("opening the table `{table}`"), error))
 }

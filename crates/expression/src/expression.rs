@@ -9,6 +9,7 @@ use cel::{Context, Env, Program};
 use rowmill_model::{Event, Pipeline, Slot, Value};
 use rowmill_rowkey::Timestamp;
 
+use crate::shortcut::Shortcut;
 use crate::slots::Slots;
 
 /// A compiled expression over the slots of one pipeline's events.
@@ -16,6 +17,7 @@ pub struct Expression {
     source: String,
     program: Program,
     names: Vec<(String, Slot)>,
+    shortcut: Option<Shortcut>,
 }
 
 impl Expression {
@@ -47,10 +49,12 @@ impl Expression {
         {
             return Err(error(format!("there is no function `{name}`")));
         }
+        let shortcut = Shortcut::of(&program.expression().expr, &|name| pipeline.slot(name));
         Ok(Self {
             source: source.to_owned(),
             program,
             names,
+            shortcut,
         })
     }
 
@@ -61,6 +65,19 @@ impl Expression {
 
     /// Whether the expression is true of `event`.
     pub fn test(&self, event: &Event<'_>) -> Result<bool, EvaluationError> {
+        match self
+            .shortcut
+            .as_ref()
+            .and_then(|shortcut| shortcut.test(event))
+        {
+            Some(truth) => Ok(truth),
+            None => self.interpret(event),
+        }
+    }
+
+    /// The same without a shortcut.
+    #[doc(hidden)]
+    pub fn interpret(&self, event: &Event<'_>) -> Result<bool, EvaluationError> {
         match self.resolve(event)? {
             cel::Value::Bool(truth) => Ok(truth),
             other => Err(self.error(format!("is a {}, not true or false", other.type_of()))),

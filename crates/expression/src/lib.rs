@@ -26,10 +26,11 @@
 //! a message's field, which events do not have. Comparing `null` with a number is neither true nor false but an error,
 //! which [`Expression::test`] reports, so that a stage can say which way it errs.
 //!
-//! The interpreter is the `cel` crate's. Lowering its syntax tree to closures over slots was considered: it saves some
-//! 200 ns an evaluation and would have to be proved equal to the interpreter for ever.
+//! The interpreter is the `cel` crate's. Conditions as plain as `level == 'paid' && length > 0.0`, which most rules are
+//! made of, are answered by a shortcut in a tenth of its time; a property test holds the two against each other.
 
 mod expression;
+mod shortcut;
 mod slots;
 
 pub use expression::{CompileError, EvaluationError, Expression};

@@ -96,51 +96,49 @@ impl Event<'_> {
     ) {
         let time = self.timestamp.cell_micros();
         let mut row = batch.row(key);
+        let mut cells = row.cells(family::EVENT_DATA, time);
         let mut unknown = self.unknown.iter().peekable();
         for (field, value) in pipeline.fields.iter().zip(&self.values) {
             while let Some((name, json)) = unknown.next_if(|(name, _)| **name < *field.name) {
-                row.set(family::EVENT_DATA, name.as_bytes(), time, json.as_bytes());
+                cells.set(name.as_bytes(), json.as_bytes());
             }
             if !value.is_null() {
                 let write = |out: &mut Vec<u8>| value.encode_into(out);
-                row.set_with(
-                    family::EVENT_DATA,
-                    field.name.as_bytes(),
-                    time,
-                    value.encoded_len(),
-                    write,
-                );
+                cells.set_with(field.name.as_bytes(), value.encoded_len(), write);
             }
         }
         for (name, json) in unknown {
-            row.set(family::EVENT_DATA, name.as_bytes(), time, json.as_bytes());
+            cells.set(name.as_bytes(), json.as_bytes());
         }
-        let mut metadata =
-            |name: &str, value: &[u8]| row.set(family::METADATA, name.as_bytes(), time, value);
-        metadata(fact::BATCH, provenance.batch.as_bytes());
-        metadata(fact::EVENT_ID, self.event_id.as_bytes());
+        let mut cells = row.cells(family::METADATA, time);
+        cells.set(fact::BATCH.as_bytes(), provenance.batch.as_bytes());
+        cells.set(fact::EVENT_ID.as_bytes(), self.event_id.as_bytes());
         if let Some(event_type) = &self.event_type {
-            metadata(fact::EVENT_TYPE, event_type.as_bytes());
+            cells.set(fact::EVENT_TYPE.as_bytes(), event_type.as_bytes());
         }
-        metadata(
-            fact::INGESTED_AT,
+        cells.set(
+            fact::INGESTED_AT.as_bytes(),
             &provenance.ingested_at.micros().to_be_bytes(),
         );
-        metadata(fact::SCHEMA_VERSION, provenance.schema_version.as_bytes());
-        metadata(fact::SOURCE, provenance.source.as_bytes());
-        metadata(fact::TIMESTAMP, &self.timestamp.micros().to_be_bytes());
+        cells.set(
+            fact::SCHEMA_VERSION.as_bytes(),
+            provenance.schema_version.as_bytes(),
+        );
+        cells.set(fact::SOURCE.as_bytes(), provenance.source.as_bytes());
+        cells.set(
+            fact::TIMESTAMP.as_bytes(),
+            &self.timestamp.micros().to_be_bytes(),
+        );
         if let Some(user_id) = &self.user_id {
-            metadata(fact::USER_ID, user_id.as_bytes());
+            cells.set(fact::USER_ID.as_bytes(), user_id.as_bytes());
         }
-        let status: &[u8] = if warnings.is_empty() { b"ok" } else { b"warn" };
-        row.set(family::QUALITY, fact::STATUS.as_bytes(), time, status);
+        let mut cells = row.cells(family::QUALITY, time);
+        cells.set(
+            fact::STATUS.as_bytes(),
+            if warnings.is_empty() { b"ok" } else { b"warn" },
+        );
         if !warnings.is_empty() {
-            row.set(
-                family::QUALITY,
-                fact::WARNINGS.as_bytes(),
-                time,
-                warnings.as_bytes(),
-            );
+            cells.set(fact::WARNINGS.as_bytes(), warnings.as_bytes());
         }
         row.finish();
     }
@@ -154,22 +152,19 @@ impl Event<'_> {
     ) {
         let time = self.timestamp.cell_micros();
         let mut row = batch.row(key);
+        let mut cells = row.cells(family::EVENT, time);
+        let mut is_empty = true;
         for (name, slot) in columns {
             let value = self.value(*slot);
             if !value.is_null() {
+                is_empty = false;
                 let write = |out: &mut Vec<u8>| value.encode_into(out);
-                row.set_with(
-                    family::EVENT,
-                    name.as_bytes(),
-                    time,
-                    value.encoded_len(),
-                    write,
-                );
+                cells.set_with(name.as_bytes(), value.encoded_len(), write);
             }
         }
-        if row.bytes() == key.len() {
+        if is_empty {
             // A row without a cell does not exist, and this event must be counted.
-            row.set(family::EVENT, b"", time, b"");
+            cells.set(b"", b"");
         }
         row.finish();
     }

@@ -50,7 +50,7 @@ mod value;
 pub use event::{Event, EventReadError, Provenance, Slot, StoredEvent};
 pub use finding::{Finding, Reason, Severity};
 pub use mutation::{
-    InvalidMutation, Mutation, MutationBatch, Mutations, RowMutation, RowWriter,
+    CellWriter, InvalidMutation, Mutation, MutationBatch, Mutations, RowMutation, RowWriter,
     TIMESTAMP_MICROS_STEP,
 };
 pub use pipeline::{

@@ -155,23 +155,14 @@ impl RowWriter<'_> {
     /// # Panics
     /// If `family` is longer than 255 bytes.
     pub fn set(&mut self, family: &str, qualifier: &[u8], timestamp_micros: i64, value: &[u8]) {
-        self.set_with(family, qualifier, timestamp_micros, value.len(), |out| {
-            out.extend_from_slice(value)
-        });
+        self.cells(family, timestamp_micros).set(qualifier, value);
     }
 
-    /// Sets one cell whose value of `value_bytes` bytes `write` appends.
+    /// Starts a run of cells of one family and one timestamp, which are stated once.
     ///
     /// # Panics
-    /// If `write` appends another number of bytes, or `family` is longer than 255 bytes.
-    pub fn set_with(
-        &mut self,
-        family: &str,
-        qualifier: &[u8],
-        timestamp_micros: i64,
-        value_bytes: usize,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
+    /// If `family` is longer than 255 bytes.
+    pub fn cells(&mut self, family: &str, timestamp_micros: i64) -> CellWriter<'_> {
         self.use_family(family);
         let out = &mut self.batch.bytes;
         if self.timestamp != Some(timestamp_micros) {
@@ -179,16 +170,7 @@ impl RowWriter<'_> {
             out.push(TIMESTAMP);
             out.extend_from_slice(&timestamp_micros.to_be_bytes());
         }
-        out.push(SET);
-        push_bytes(out, qualifier);
-        push_varint(out, value_bytes);
-        let start = out.len();
-        write(out);
-        assert_eq!(
-            out.len() - start,
-            value_bytes,
-            "a cell's value is as long as announced"
-        );
+        CellWriter(out)
     }
 
     /// Deletes all versions of one column.
@@ -237,6 +219,35 @@ impl RowWriter<'_> {
         let start = out.len();
         out.extend_from_slice(family.as_bytes());
         self.family = Some((start, out.len()));
+    }
+}
+
+/// Sets cells of one family and one timestamp.
+#[derive(Debug)]
+pub struct CellWriter<'a>(&'a mut Vec<u8>);
+
+impl CellWriter<'_> {
+    /// Sets one cell.
+    pub fn set(&mut self, qualifier: &[u8], value: &[u8]) {
+        self.set_with(qualifier, value.len(), |out| out.extend_from_slice(value));
+    }
+
+    /// Sets one cell whose value of `value_bytes` bytes `write` appends.
+    pub fn set_with(
+        &mut self,
+        qualifier: &[u8],
+        value_bytes: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.0.push(SET);
+        push_bytes(self.0, qualifier);
+        push_varint(self.0, value_bytes);
+        let start = self.0.len();
+        write(self.0);
+        debug_assert!(
+            self.0.len() - start == value_bytes,
+            "a cell's value is as long as announced"
+        );
     }
 }
 

@@ -30,6 +30,10 @@ use crate::runs;
 use crate::stages::Stages;
 use crate::writer::{Batch, Writer};
 
+/// How many identities are remembered at least, unless the options say otherwise: as many as fill a hash table of 2^20
+/// places, twice.
+pub const DUPLICATE_WINDOW: usize = 900_000;
+
 /// How to ingest.
 #[derive(Debug, Clone)]
 pub struct IngestOptions {
@@ -50,8 +54,8 @@ pub struct IngestOptions {
 }
 
 impl IngestOptions {
-    /// The options of a run: as many threads as there are cores, batches of 50,000 rows or 64 MiB, a window of a million
-    /// identities.
+    /// The options of a run: as many threads as there are cores, batches of 50,000 rows or 64 MiB, a window of
+    /// [`DUPLICATE_WINDOW`] identities.
     pub fn new(run: impl Into<String>, now: Timestamp) -> Self {
         Self {
             run: run.into(),
@@ -59,7 +63,7 @@ impl IngestOptions {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             batch_rows: 50_000,
             batch_bytes: 64 << 20,
-            duplicate_window: 1_000_000,
+            duplicate_window: DUPLICATE_WINDOW,
             examples: 5,
         }
     }

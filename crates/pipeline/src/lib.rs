@@ -59,7 +59,7 @@ pub use control::Control;
 pub use error::Error;
 pub use export::{ExportFormat, ExportTable, export};
 pub use generate::{GenerateOptions, Generator};
-pub use ingest::{IngestOptions, IngestReport, check, ingest};
+pub use ingest::{DUPLICATE_WINDOW, IngestOptions, IngestReport, check, ingest};
 pub use input::{Input, Inputs};
 pub use ledger::{Ledger, Violation};
 pub use query::{StatsQuery, TopQuery, UserQuery, count_dead_letters, stats, top, user_events};

@@ -234,6 +234,9 @@ impl<'s> Job<'s, '_> {
 
 /// The warnings of a stored event as a JSON array of texts; empty if there are none.
 fn warnings(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return String::new();
+    }
     let warnings: Vec<_> = findings
         .iter()
         .filter(|it| it.severity == Severity::Warn)

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 use std::collections::HashSet;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// What makes two records the same event, as 128 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,11 +12,11 @@ pub struct Identity(u128);
 impl Identity {
     /// The identity of an event whose own id says what it is: its user and that id, whatever time it carries.
     pub fn natural(user_id: &str, event_id: &str) -> Self {
-        let mut bytes = Vec::with_capacity(user_id.len() + event_id.len() + 8);
-        bytes.extend_from_slice(&(user_id.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(user_id.as_bytes());
-        bytes.extend_from_slice(event_id.as_bytes());
-        Self(xxh3_128(&bytes))
+        let mut hash = Xxh3::new();
+        hash.update(&(user_id.len() as u64).to_be_bytes());
+        hash.update(user_id.as_bytes());
+        hash.update(event_id.as_bytes());
+        Self(hash.digest128())
     }
 
     /// The identity of an event whose id is a hash: its row key.

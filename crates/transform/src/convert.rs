@@ -57,12 +57,11 @@ impl Converter {
         if text.is_empty() {
             return Ok(Value::Null);
         }
-        self.from_text(&text)
-            .map_or_else(|| self.text_value(text), Ok)
+        self.typed(&text).map_or_else(|| self.untyped(text), Ok)
     }
 
     /// The value of a type that does not keep the text.
-    fn from_text(&self, text: &str) -> Option<Value<'static>> {
+    fn typed(&self, text: &str) -> Option<Value<'static>> {
         match self.value_type {
             ValueType::Int => parse_int(text).map(Value::Int),
             ValueType::Float => parse_float(text).map(Value::Float),
@@ -72,7 +71,7 @@ impl Converter {
         }
     }
 
-    fn text_value<'a>(&self, text: Cow<'a, str>) -> Result<Value<'a>, String> {
+    fn untyped<'a>(&self, text: Cow<'a, str>) -> Result<Value<'a>, String> {
         match self.value_type {
             ValueType::String => Ok(Value::String(text)),
             ValueType::Json => Ok(Value::Json(as_json(text))),
@@ -99,6 +98,13 @@ pub(crate) fn json_string(text: &str) -> String {
 
 /// The text without white space around it.
 pub(crate) fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    // Most text begins and ends with a visible ASCII character, and needs no look at what Unicode calls white space.
+    if let [first, .., last] = text.as_bytes()
+        && first.is_ascii_graphic()
+        && last.is_ascii_graphic()
+    {
+        return text;
+    }
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) if text.trim().len() == text.len() => Cow::Owned(text),

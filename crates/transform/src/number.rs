@@ -3,7 +3,11 @@
 /// The integer that `text` writes, exactly: `42`, `-7`, `+1`, `1.5e3`, `17850.0`; not `1.5`, and nothing beyond 64 bits.
 pub(crate) fn parse_int(text: &str) -> Option<i64> {
     // `parse` takes all but fractions and exponents, at twice the speed.
-    text.parse().ok().or_else(|| Decimal::parse(text)?.to_int())
+    let plain = text.strip_suffix(".0").unwrap_or(text);
+    plain
+        .parse()
+        .ok()
+        .or_else(|| Decimal::parse(text)?.to_int())
 }
 
 /// The finite double nearest to the number that `text` writes.

@@ -39,8 +39,7 @@ pub struct Worker<'t, 'a> {
     slots: Vec<Raw<'a>>,
     unknown: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     findings: Vec<Finding>,
-    /// What the names met so far mean.
-    names: FxHashMap<Cow<'a, str>, Resolved>,
+    names: Names<'a>,
     scratch: Vec<u8>,
 }
 
@@ -51,7 +50,7 @@ impl<'t, 'a> Worker<'t, 'a> {
             slots: vec![Raw::Absent; transformer.targets.len()],
             unknown: Vec::new(),
             findings: Vec::new(),
-            names: FxHashMap::default(),
+            names: Names::default(),
             scratch: Vec::new(),
         }
     }
@@ -98,19 +97,14 @@ impl<'t, 'a> Worker<'t, 'a> {
         self.finish(place)
     }
 
-    fn member(
-        &mut self,
-        names: &mut FxHashMap<Cow<'a, str>, Resolved>,
-        name: Cow<'a, str>,
-        value: &'a str,
-    ) {
-        if let Some(resolved) = names.get(&name) {
-            return self.assign(resolved, value);
-        }
-        let resolved = self.transformer.targets.resolve(&name, None);
-        self.assign(&resolved, value);
-        if names.len() < NAMES_MAX {
-            names.insert(name, resolved);
+    fn member(&mut self, names: &mut Names<'a>, name: Cow<'a, str>, value: &'a str) {
+        match names.find(&name) {
+            Some(at) => self.assign(&names.known[at].1, value),
+            None => {
+                let resolved = self.transformer.targets.resolve(&name, None);
+                self.assign(&resolved, value);
+                names.insert(name, resolved);
+            }
         }
     }
 
@@ -381,6 +375,50 @@ impl<'t, 'a> Worker<'t, 'a> {
     fn reject(&mut self, reason: Reason, subject: &'static str, message: String) {
         self.findings
             .push(Finding::reject(reason, subject, message));
+    }
+}
+
+/// What the names met so far mean.
+///
+/// Records of one file mostly have the same names in the same order, so the name that followed the one before is tried
+/// first, which takes one comparison.
+#[derive(Debug, Default)]
+struct Names<'a> {
+    known: Vec<(Cow<'a, str>, Resolved)>,
+    by_name: FxHashMap<Cow<'a, str>, usize>,
+    /// Of each known name, the one that followed it last.
+    followers: Vec<usize>,
+    last: usize,
+}
+
+impl<'a> Names<'a> {
+    fn find(&mut self, name: &str) -> Option<usize> {
+        let expected = self.followers.get(self.last).copied();
+        let at = match expected
+            .filter(|at| self.known.get(*at).is_some_and(|(known, _)| known == name))
+        {
+            Some(at) => at,
+            None => {
+                let at = *self.by_name.get(name)?;
+                self.followers[self.last] = at;
+                at
+            }
+        };
+        self.last = at;
+        Some(at)
+    }
+
+    fn insert(&mut self, name: Cow<'a, str>, resolved: Resolved) {
+        if self.known.len() < NAMES_MAX {
+            let at = self.known.len();
+            if let Some(follower) = self.followers.get_mut(self.last) {
+                *follower = at;
+            }
+            self.by_name.insert(name.clone(), at);
+            self.known.push((name, resolved));
+            self.followers.push(0);
+            self.last = at;
+        }
     }
 }
 

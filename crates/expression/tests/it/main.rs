@@ -1,5 +1,6 @@
 //! What expressions mean over events: names, absent values, and errors that help.
 
+use proptest::prelude::*;
 use rowmill_expression::Expression;
 use rowmill_model::{Event, Pipeline, Value};
 use rowmill_rowkey::Timestamp;
@@ -112,4 +113,60 @@ fn what_does_not_compile_says_why() {
         "`lower(level)`: there is no function `lower`",
     );
     assert!(Expression::compile("length >", &pipeline()).is_err());
+}
+
+fn condition() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec![
+        "length",
+        "level",
+        "plays",
+        "skipped",
+        "song",
+        "event_type",
+        "user_id",
+        "timestamp",
+    ]);
+    let operator = prop::sample::select(vec!["==", "!=", "<", "<=", ">", ">="]);
+    let literal = prop::sample::select(vec![
+        "2.5",
+        "0.0",
+        "3",
+        "-1",
+        "true",
+        "false",
+        "'paid'",
+        "'u1'",
+        "'NextSong'",
+        "''",
+        "null",
+    ]);
+    let plain = prop_oneof![
+        4 => (name.clone(), operator, literal).prop_map(|(name, operator, literal)| format!("{name} {operator} {literal}")),
+        1 => name.prop_map(|name| format!("has({name})")),
+    ];
+    plain.prop_recursive(3, 12, 2, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) && ({b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) || ({b})")),
+            inner.prop_map(|inner| format!("!({inner})")),
+        ]
+    })
+}
+
+proptest! {
+    /// With a shortcut or without, an expression has the same answer, and the same error.
+    #[test]
+    fn shortcuts_answer_as_the_interpreter(source in condition(), absent in prop::collection::vec(any::<bool>(), 5), no_user in any::<bool>()) {
+        let expression = Expression::compile(&source, &pipeline()).unwrap();
+        let mut event = event();
+        for (value, absent) in event.values.iter_mut().zip(absent) {
+            if absent {
+                *value = Value::Null;
+            }
+        }
+        if no_user {
+            event.user_id = None;
+        }
+        prop_assert_eq!(expression.test(&event), expression.interpret(&event), "{}", source);
+    }
 }

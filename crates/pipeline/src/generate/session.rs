@@ -74,9 +74,11 @@ impl Sessions {
             items: 0,
             last_micros: i64::MIN,
         };
+        // Other seeds have other sessions, so that their events never share an id.
+        let sessions = options.seed % 100_000 * 1_000_000;
         Self {
             users: (0..count).map(user).collect(),
-            sessions: 0,
+            sessions,
         }
     }
 
