@@ -25,7 +25,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::input::{Inputs, Prepared};
 use crate::ledger::Ledger;
-use crate::process::{Letter, Processed, Source, process};
+use crate::process::{ChunkSource, Letter, Processed, process_chunk};
 use crate::runs;
 use crate::stages::Stages;
 use crate::writer::{Batch, Writer};
@@ -127,7 +127,7 @@ async fn run(
         async move {
             let Piece { file, chunk } = chunk?;
             let work = move || {
-                let processed = process(&stages, &file.source(&options), &chunk);
+                let processed = process_chunk(&stages, &file.source(&options), &chunk);
                 (file, processed)
             };
             Ok::<_, Error>(
@@ -160,8 +160,8 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn source<'a>(&'a self, options: &'a IngestOptions) -> Source<'a> {
-        Source {
+    fn source<'a>(&'a self, options: &'a IngestOptions) -> ChunkSource<'a> {
+        ChunkSource {
             name: &self.name,
             file_name: &self.file_name,
             delimiter: self.options.delimiter,

@@ -62,6 +62,7 @@ pub use generate::{GenerateOptions, Generator};
 pub use ingest::{DUPLICATE_WINDOW, IngestOptions, IngestReport, check, ingest};
 pub use input::{Input, Inputs};
 pub use ledger::{Ledger, Violation};
+pub use process::{ChunkSource, Letter, Processed, process_chunk};
 pub use query::{StatsQuery, TopQuery, UserQuery, count_dead_letters, stats, top, user_events};
 pub use sheet::{Sheet, SheetRow};
 pub use stages::Stages;

@@ -13,42 +13,51 @@ use crate::stages::Stages;
 
 /// What a chunk comes from, and what its events are written with.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Source<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) file_name: &'a str,
-    pub(crate) delimiter: u8,
-    pub(crate) columns: Option<&'a Columns>,
-    pub(crate) run: &'a str,
-    pub(crate) now: Timestamp,
+pub struct ChunkSource<'a> {
+    /// What findings and dead letters call the file.
+    pub name: &'a str,
+    /// The file without its folders, which ids by place go by.
+    pub file_name: &'a str,
+    /// What stands between two fields of CSV.
+    pub delimiter: u8,
+    /// What the columns of CSV mean; none for JSON.
+    pub columns: Option<&'a Columns>,
+    /// The run that reads it.
+    pub run: &'a str,
+    /// When that run began.
+    pub now: Timestamp,
 }
 
 /// What became of a chunk's records. The events are in the order of the records.
 #[derive(Debug, Default)]
-pub(crate) struct Processed {
+pub struct Processed {
     /// A row of `events_fact` for each event.
-    pub(crate) facts: MutationBatch,
+    pub facts: MutationBatch,
     /// A row of `events_timeline` for each event.
-    pub(crate) timeline: MutationBatch,
+    pub timeline: MutationBatch,
     /// What makes each event itself, and when it happened.
-    pub(crate) events: Vec<(Identity, Hour)>,
+    pub events: Vec<(Identity, Hour)>,
     /// Records that are rejected.
-    pub(crate) letters: Vec<Letter>,
+    pub letters: Vec<Letter>,
     /// Everything but what was written and what is a duplicate, which only the run as a whole can tell.
-    pub(crate) ledger: Ledger,
+    pub ledger: Ledger,
     /// How many bytes of the input the chunk covers.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 /// A rejected record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Letter {
-    pub(crate) position: Position,
-    pub(crate) raw: Vec<u8>,
-    pub(crate) findings: Vec<Finding>,
+pub struct Letter {
+    /// Where it stands.
+    pub position: Position,
+    /// Its original bytes.
+    pub raw: Vec<u8>,
+    /// Everything found wrong with it.
+    pub findings: Vec<Finding>,
 }
 
 /// Transforms, judges and encodes the records of a chunk.
-pub(crate) fn process(stages: &Stages, source: &Source<'_>, chunk: &Chunk) -> Processed {
+pub fn process_chunk(stages: &Stages, source: &ChunkSource<'_>, chunk: &Chunk) -> Processed {
     let rows = source
         .columns
         .map(|_| CsvRows::parse(chunk, source.delimiter));
@@ -57,6 +66,10 @@ pub(crate) fn process(stages: &Stages, source: &Source<'_>, chunk: &Chunk) -> Pr
         source,
         worker: stages.transformer.worker(),
         done: Processed {
+            // An event's fact row is about half as long again as its JSON, its timeline row a third as long.
+            facts: MutationBatch::with_capacity(chunk.len(), chunk.bytes() * 7 / 4),
+            timeline: MutationBatch::with_capacity(chunk.len(), chunk.bytes() / 2),
+            events: Vec::with_capacity(chunk.len()),
             bytes: chunk.bytes() as u64,
             ..Processed::default()
         },
@@ -115,7 +128,7 @@ fn defect(record: &Record<'_>) -> String {
 
 struct Job<'s, 'a> {
     stages: &'s Stages,
-    source: &'s Source<'s>,
+    source: &'s ChunkSource<'s>,
     worker: Worker<'s, 'a>,
     done: Processed,
     key: Vec<u8>,

@@ -1,0 +1,20 @@
+//! Every benchmark of rowmill. Each reports events and bytes a second.
+#![expect(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "criterion's macros, and programs that may fail loudly"
+)]
+
+mod cells;
+mod fold;
+mod ingest;
+mod input;
+mod keys;
+mod stages;
+
+criterion::criterion_group! {
+    name = benches;
+    config = criterion::Criterion::default().sample_size(20);
+    targets = keys::bench, stages::bench, cells::bench, fold::bench, ingest::bench
+}
+criterion::criterion_main!(benches);
