@@ -158,7 +158,7 @@ impl Store for EmbeddedStore {
         }
     }
 
-    async fn apply(&self, table: &str, batch: MutationBatch) -> Result<Vec<Result<()>>> {
+    async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
         let table = self.table(table)?;
         self.blocking(move |inner| {
             table.apply(&inner.database, &batch, |count| {

@@ -24,12 +24,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// Chunks of 1 MiB, records of 8 MiB at most, commas between fields.
+    /// Chunks of 256 KiB, records of 8 MiB at most, commas between fields.
     pub fn new(format: Format) -> Self {
         Self {
             format,
             delimiter: b',',
-            chunk_bytes: 1 << 20,
+            chunk_bytes: 256 << 10,
             record_bytes_max: 8 << 20,
         }
     }
@@ -131,6 +131,8 @@ impl<R: Read> Chunks<R> {
     /// Reads until the buffer holds `wanted` bytes or the file ends.
     fn fill(&mut self, wanted: usize) -> Result<(), Error> {
         let missing = wanted.saturating_sub(self.buffer.len()) as u64;
+        self.buffer
+            .reserve(wanted.saturating_sub(self.buffer.len()) + 1);
         let read = self
             .input
             .by_ref()

@@ -312,12 +312,14 @@ impl<'a> Sequencer<'a> {
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
-        let batch = std::mem::take(&mut self.batch);
-        self.hours.extend(&batch.hours);
-        match &mut self.writer {
-            Some(writer) if batch.rows() > 0 => writer.write(batch).await,
-            _ => Ok(()),
-        }
+        self.hours.extend(&self.batch.hours);
+        let Some(writer) = self.writer.as_mut().filter(|_| self.batch.rows() > 0) else {
+            return Ok(());
+        };
+        let empty = writer.empty_batch();
+        writer
+            .write(std::mem::replace(&mut self.batch, empty))
+            .await
     }
 
     /// Writes what is left. The hours are marked once more: whoever aggregated them meanwhile did not see all.

@@ -67,7 +67,9 @@ impl Batch {
 pub(crate) struct Writer {
     store: Arc<dyn Store>,
     run: String,
-    writing: Option<JoinHandle<Result<(), Error>>>,
+    writing: Option<JoinHandle<Result<Batch, Error>>>,
+    /// A batch that was written, emptied, for its memory.
+    spare: Batch,
 }
 
 impl Writer {
@@ -76,10 +78,11 @@ impl Writer {
             store,
             run: run.to_owned(),
             writing: None,
+            spare: Batch::default(),
         }
     }
 
-    /// Starts writing a batch once the one before is written.
+    /// Starts writing a batch once the one before is written, whose memory is then spare.
     pub(crate) async fn write(&mut self, batch: Batch) -> Result<(), Error> {
         self.wait().await?;
         let (store, run) = (Arc::clone(&self.store), self.run.clone());
@@ -91,10 +94,15 @@ impl Writer {
 
     /// Waits until everything is written.
     pub(crate) async fn wait(&mut self) -> Result<(), Error> {
-        match self.writing.take() {
-            Some(writing) => writing.await.expect("writing a batch does not panic"),
-            None => Ok(()),
+        if let Some(writing) = self.writing.take() {
+            self.spare = writing.await.expect("writing a batch does not panic")?;
         }
+        Ok(())
+    }
+
+    /// An empty batch, with the memory of one that was written.
+    pub(crate) fn empty_batch(&mut self) -> Batch {
+        std::mem::take(&mut self.spare)
     }
 
     /// Marks hours as awaiting aggregation.
@@ -105,14 +113,29 @@ impl Writer {
 
 /// The hours are marked before their events are written: a run that dies between the two leaves hours to aggregate that
 /// did not change, never changed hours that nobody aggregates.
-async fn write(store: &dyn Store, run: &str, batch: Batch) -> Result<(), Error> {
+async fn write(store: &dyn Store, run: &str, batch: Batch) -> Result<Batch, Error> {
     mark(store, run, &batch.hours).await?;
-    let facts = store.apply_all(table::FACT, batch.facts);
-    let timeline = store.apply_all(table::TIMELINE, batch.timeline);
-    let letters = store.apply_all(table::DEAD_LETTERS, batch.letters);
-    let (facts, timeline, letters) = futures::join!(facts, timeline, letters);
-    facts.and(timeline).and(letters)?;
-    Ok(())
+    let [facts, timeline, letters] = [batch.facts, batch.timeline, batch.letters].map(Arc::new);
+    let (a, b, c) = futures::join!(
+        store.apply_all(table::FACT, Arc::clone(&facts)),
+        store.apply_all(table::TIMELINE, Arc::clone(&timeline)),
+        store.apply_all(table::DEAD_LETTERS, Arc::clone(&letters)),
+    );
+    a.and(b).and(c)?;
+    let [facts, timeline, letters] = [facts, timeline, letters].map(emptied);
+    Ok(Batch {
+        facts,
+        timeline,
+        letters,
+        hours: BTreeSet::new(),
+    })
+}
+
+/// The memory of a batch, if the store is done with it.
+fn emptied(batch: Arc<MutationBatch>) -> MutationBatch {
+    let mut batch = Arc::try_unwrap(batch).unwrap_or_default();
+    batch.clear();
+    batch
 }
 
 async fn mark(store: &dyn Store, run: &str, hours: &BTreeSet<Hour>) -> Result<(), Error> {

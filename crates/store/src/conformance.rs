@@ -122,7 +122,7 @@ pub fn run<F: Future<Output = ()>>(
 pub(crate) async fn outcome(fixture: &Fixture, batch: MutationBatch) -> Vec<Result<()>> {
     fixture
         .store
-        .apply(TABLE, batch)
+        .apply(TABLE, Arc::new(batch))
         .await
         .expect("applies the batch")
 }

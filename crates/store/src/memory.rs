@@ -169,7 +169,7 @@ impl Store for MemoryStore {
         }
     }
 
-    async fn apply(&self, table: &str, batch: MutationBatch) -> Result<Vec<Result<()>>> {
+    async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let table = tables.get_mut(table).ok_or_else(|| not_found(table))?;
         let outcomes = batch.iter().map(|mutation| {

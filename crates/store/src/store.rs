@@ -1,6 +1,7 @@
 //! The trait of a store, and what can be made of it.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
@@ -19,8 +20,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Applies row mutations, each atomic, in any order, and gives one outcome for each, in the batch's order.
     ///
     /// What is acknowledged is kept, as far as [`Capability::persistent`] says. An error of the whole call says of every
-    /// row what [`Error::effect`](crate::Error::effect) says.
-    async fn apply(&self, table: &str, batch: MutationBatch) -> Result<Vec<Result<()>>>;
+    /// row what [`Error::effect`](crate::Error::effect) says. The batch is shared, so that it can be tried again, or its
+    /// memory used for the next one.
+    async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>>;
 
     /// The rows a scan asks for, in key order. Rows without a cell to show are left out.
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>>;
@@ -41,7 +43,11 @@ pub struct Capability {
 #[async_trait]
 pub trait StoreExt: Store {
     /// Applies a batch; the first row that failed is the error.
-    async fn apply_all(&self, table: &str, batch: MutationBatch) -> Result<()> {
+    async fn apply_all<B>(&self, table: &str, batch: B) -> Result<()>
+    where
+        B: Into<Arc<MutationBatch>> + Send,
+    {
+        let batch = batch.into();
         if batch.is_empty() {
             return Ok(());
         }

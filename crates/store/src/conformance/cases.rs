@@ -463,7 +463,7 @@ pub async fn unknown_tables_are_not_found(fixture: Fixture) {
     row.finish();
     let written = fixture
         .store
-        .apply(TABLE, batch)
+        .apply(TABLE, batch.into())
         .await
         .expect_err("no table");
     let scanned = fixture
