@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     logging::start(arguments.global.log_format, arguments.global.quiet);
     let mut printer = Printer::new(arguments.global.format, arguments.global.quiet);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(blocking_threads())
         .enable_all()
         .build()
         .expect("starts the runtime");
@@ -34,6 +35,11 @@ fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(error) => exit::report(&error, &mut printer),
     }
+}
+
+/// One thread for each core, and some for those that wait for a disk. The allocator keeps memory for every thread.
+fn blocking_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from) + 4
 }
 
 impl From<ExitStatus> for ExitCode {

@@ -20,10 +20,15 @@ const SEQUENCE_BYTES: usize = 8;
 /// The key of the entry that a mutation becomes.
 pub(crate) fn key(mutation: RowMutation<'_>) -> Vec<u8> {
     let mut key = Vec::with_capacity(mutation.key().len() + END.len() + SHAPE_BYTES);
-    push_row_key(&mut key, mutation.key());
-    key.extend_from_slice(&END);
-    key.extend_from_slice(&shape(mutation).to_be_bytes());
+    push_key(&mut key, mutation);
     key
+}
+
+/// Appends the key of the entry that a mutation becomes.
+pub(crate) fn push_key(out: &mut Vec<u8>, mutation: RowMutation<'_>) {
+    push_row_key(out, mutation.key());
+    out.extend_from_slice(&END);
+    out.extend_from_slice(&shape(mutation).to_be_bytes());
 }
 
 /// The value of the entry that a mutation becomes, applied as number `sequence`.

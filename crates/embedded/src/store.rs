@@ -28,7 +28,7 @@ const PAGE_ROWS: usize = 512;
 const PAGES_AHEAD: usize = 4;
 
 /// Memory the engine may use for blocks it has read.
-const CACHE_BYTES: u64 = 32 << 20;
+const CACHE_BYTES: u64 = 16 << 20;
 
 /// How large a table's latest journal writes may grow in memory before they become a sorted run.
 const MEMTABLE_BYTES: u64 = 16 << 20;

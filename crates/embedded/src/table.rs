@@ -1,5 +1,6 @@
 //! One table: its tree, and writing batches to it.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use fjall::{Database, Keyspace, PersistMode};
@@ -52,7 +53,7 @@ impl Table {
         let written = if valid.len() < self.bulk_rows {
             self.write_journal(database, batch, &valid, first)
         } else {
-            self.write_sorted(batch, valid, first)
+            self.write_sorted(batch, &valid, first)
         };
         written.map_err(|error| error::write(&self.schema.name, error))?;
         Ok(outcomes)
@@ -77,19 +78,23 @@ impl Table {
         writes.commit()
     }
 
-    fn write_sorted(
-        &self,
-        batch: &MutationBatch,
-        rows: Vec<usize>,
-        first: u64,
-    ) -> fjall::Result<()> {
-        let mut entries: Vec<(Vec<u8>, usize)> = rows
-            .into_iter()
-            .map(|index| (entry::key(batch.get(index)), index))
-            .collect();
-        entries.sort_unstable();
+    fn write_sorted(&self, batch: &MutationBatch, rows: &[usize], first: u64) -> fjall::Result<()> {
+        // The keys stand in one buffer, and what is sorted are their places in it.
+        let mut keys = Vec::with_capacity(rows.len() * 96);
+        let mut entries: Vec<(Range<usize>, usize)> = Vec::with_capacity(rows.len());
+        for &index in rows {
+            let start = keys.len();
+            entry::push_key(&mut keys, batch.get(index));
+            entries.push((start..keys.len(), index));
+        }
+        entries.sort_unstable_by(|(a, i), (b, j)| {
+            keys[a.clone()].cmp(&keys[b.clone()]).then(i.cmp(j))
+        });
         let mut ingestion = self.keyspace.start_ingestion()?;
-        let mut entries = entries.into_iter().peekable();
+        let mut entries = entries
+            .into_iter()
+            .map(|(at, index)| (&keys[at], index))
+            .peekable();
         while let Some((key, index)) = entries.next() {
             // Of two mutations that decide the same, the later one stands.
             if entries.peek().is_none_or(|(next, _)| *next != key) {

@@ -54,15 +54,15 @@ pub struct IngestOptions {
 }
 
 impl IngestOptions {
-    /// The options of a run: as many threads as there are cores, batches of 50,000 rows or 64 MiB, a window of
+    /// The options of a run: as many threads as there are cores, batches of 24 MiB, which is some 30,000 listening events, a window of
     /// [`DUPLICATE_WINDOW`] identities.
     pub fn new(run: impl Into<String>, now: Timestamp) -> Self {
         Self {
             run: run.into(),
             now,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
-            batch_rows: 50_000,
-            batch_bytes: 64 << 20,
+            batch_rows: 40_000,
+            batch_bytes: 24 << 20,
             duplicate_window: DUPLICATE_WINDOW,
             examples: 5,
         }
@@ -261,7 +261,11 @@ impl<'a> Sequencer<'a> {
             config_hash: &stages.pipeline.fingerprint,
             seen: Seen::new(options.duplicate_window),
             hours: BTreeSet::new(),
-            batch: Batch::default(),
+            batch: if writer.is_some() {
+                Batch::with_capacity(options.batch_rows, options.batch_bytes)
+            } else {
+                Batch::default()
+            },
             writer,
             report: IngestReport::default(),
         }
@@ -316,7 +320,9 @@ impl<'a> Sequencer<'a> {
         let Some(writer) = self.writer.as_mut().filter(|_| self.batch.rows() > 0) else {
             return Ok(());
         };
-        let empty = writer.empty_batch();
+        let empty = writer.spare().unwrap_or_else(|| {
+            Batch::with_capacity(self.options.batch_rows, self.options.batch_bytes)
+        });
         writer
             .write(std::mem::replace(&mut self.batch, empty))
             .await

@@ -22,6 +22,19 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// An empty batch that will be about `rows` rows and `bytes` bytes large when it is written: it never grows by
+    /// doubling, which for buffers of this size would hold three times the memory.
+    pub(crate) fn with_capacity(rows: usize, bytes: usize) -> Self {
+        // What one more chunk may add after the last look at the size.
+        const MARGIN_BYTES: usize = 2 << 20;
+        let (rows, facts_bytes) = (rows + rows / 8, bytes / 5 * 4);
+        Self {
+            facts: MutationBatch::with_capacity(rows, facts_bytes + MARGIN_BYTES),
+            timeline: MutationBatch::with_capacity(rows, bytes - facts_bytes + MARGIN_BYTES),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.facts.len() + self.letters.len()
     }
@@ -69,7 +82,7 @@ pub(crate) struct Writer {
     run: String,
     writing: Option<JoinHandle<Result<Batch, Error>>>,
     /// A batch that was written, emptied, for its memory.
-    spare: Batch,
+    spare: Option<Batch>,
 }
 
 impl Writer {
@@ -78,7 +91,7 @@ impl Writer {
             store,
             run: run.to_owned(),
             writing: None,
-            spare: Batch::default(),
+            spare: None,
         }
     }
 
@@ -95,14 +108,14 @@ impl Writer {
     /// Waits until everything is written.
     pub(crate) async fn wait(&mut self) -> Result<(), Error> {
         if let Some(writing) = self.writing.take() {
-            self.spare = writing.await.expect("writing a batch does not panic")?;
+            self.spare = Some(writing.await.expect("writing a batch does not panic")?);
         }
         Ok(())
     }
 
-    /// An empty batch, with the memory of one that was written.
-    pub(crate) fn empty_batch(&mut self) -> Batch {
-        std::mem::take(&mut self.spare)
+    /// An empty batch, with the memory of one that was written if there is one.
+    pub(crate) fn spare(&mut self) -> Option<Batch> {
+        self.spare.take()
     }
 
     /// Marks hours as awaiting aggregation.

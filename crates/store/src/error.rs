@@ -7,9 +7,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// A failed operation on a store.
+/// A failed operation on a store. One pointer wide, because a batch has an outcome for each of its rows.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Failure>);
+
+#[derive(Debug)]
+struct Failure {
     kind: ErrorKind,
     effect: Effect,
     message: String,
@@ -50,54 +53,50 @@ pub enum Effect {
 impl Error {
     /// An error without any effect.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Failure {
             kind,
             effect: Effect::None,
             message: message.into(),
             source: None,
-        }
+        }))
     }
 
     /// The same error with what caused it.
-    pub fn with_source(self, source: impl Into<Source>) -> Self {
-        Self {
-            source: Some(source.into()),
-            ..self
-        }
+    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+        self.0.source = Some(source.into());
+        self
     }
 
     /// The same error of a write that may have taken effect.
-    pub fn with_unknown_effect(self) -> Self {
-        Self {
-            effect: Effect::Unknown,
-            ..self
-        }
+    pub fn with_unknown_effect(mut self) -> Self {
+        self.0.effect = Effect::Unknown;
+        self
     }
 
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// Whether a failed write may have taken effect.
     pub fn effect(&self) -> Effect {
-        self.effect
+        self.0.effect
     }
 
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
-        self.kind == ErrorKind::Unavailable
+        self.0.kind == ErrorKind::Unavailable
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        self.0.source.as_deref().map(|source| source as _)
     }
 }

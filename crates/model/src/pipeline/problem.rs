@@ -85,6 +85,7 @@ pub(crate) fn did_you_mean<'a>(
     let distance =
         |other: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &other.to_lowercase());
     let nearest = known.into_iter().min_by_key(|other| distance(other))?;
-    let close = distance(nearest) <= (nearest.len().max(name.len()) / 3).max(1);
+    let close = distance(nearest) <= nearest.len().max(name.len()).div_ceil(3)
+        && distance(nearest) < name.len();
     close.then(|| format!("did you mean `{nearest}`?"))
 }

@@ -120,10 +120,13 @@ fn read_file(mut file: Section<'_, '_, '_>, source: &SourceText) -> Option<Pipel
         }
         None => file.missing("pipeline"),
     }
-    let event = file.table("event").and_then(event);
-    if event.is_none() {
-        file.missing("event");
-    }
+    let event = match file.table("event") {
+        Some(section) => event(section),
+        None => {
+            file.missing("event");
+            None
+        }
+    };
     let (fields, unknown) = file.table("fields").map(fields).unwrap_or_default();
     let csv = file.table("csv").map(csv).unwrap_or_default();
     let mut pipeline = Pipeline {
