@@ -1,9 +1,5 @@
 //! Every benchmark of rowmill. Each reports events and bytes a second.
-#![expect(
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "criterion's macros, and programs that may fail loudly"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark fails loudly")]
 
 mod cells;
 mod fold;

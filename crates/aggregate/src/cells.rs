@@ -111,8 +111,7 @@ pub fn read_row(plan: &Plan, row: &Row) -> Result<Vec<StoredBucket>, StateError>
     };
     let whole = row
         .value(family::METADATA, DIMENSION_VALUE)
-        .map(String::from_utf8_lossy)
-        .unwrap_or(in_key);
+        .map_or(in_key, String::from_utf8_lossy);
     let mut buckets = Vec::new();
     for cell in row.cells() {
         let Some(prefix) = cell.qualifier.strip_suffix(STATE.as_bytes()) else {

@@ -65,9 +65,10 @@ impl ExactSum {
         let mut rest = u128::from(digits) * 10_u128.pow(shift);
         let mut index = first;
         while rest > 0 {
-            let limb = i64::try_from(rest % LIMB.unsigned_abs() as u128).expect("less than a limb");
+            let limb =
+                i64::try_from(rest % u128::from(LIMB.unsigned_abs())).expect("less than a limb");
             self.add_limb(index, if negative { -limb } else { limb });
-            rest /= LIMB.unsigned_abs() as u128;
+            rest /= u128::from(LIMB.unsigned_abs());
             index += 1;
         }
         self.count_addition();

@@ -36,10 +36,10 @@ pub(crate) struct Global {
         env = "ROWMILL_CONFIG"
     )]
     pub(crate) config: PathBuf,
-    /// Set a value over the pipeline file's, as in event.user_id.required=false; may be repeated
+    /// Set a value over the pipeline file's, as in `event.user_id.required=false`; may be repeated
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// The store: memory: or file:PATH
+    /// The store: memory: or <file:PATH>
     #[arg(
         long,
         global = true,

@@ -197,10 +197,11 @@ fn send_pages(table: &Table, scan: &Scan, view: &View, pages: &mpsc::Sender<Vec<
     for row in rows.take(limit) {
         let failed = row.is_err();
         page.push(row);
-        if (page.len() == PAGE_ROWS || failed)
-            && pages.blocking_send(std::mem::take(&mut page)).is_err()
-            || failed
-        {
+        if page.len() < PAGE_ROWS && !failed {
+            continue;
+        }
+        let unwanted = pages.blocking_send(std::mem::take(&mut page)).is_err();
+        if unwanted || failed {
             return;
         }
     }

@@ -76,7 +76,7 @@ fn sheet_rows(stages: &Stages, what: ExportTable, row: &Row) -> Result<Vec<Sheet
 
 /// Where exported rows go.
 enum Output<'a> {
-    Csv(csv::Writer<&'a mut (dyn Write + Send)>, u64),
+    Csv(Box<csv::Writer<&'a mut (dyn Write + Send)>>, u64),
     Jsonl(Sheet, &'a mut (dyn Write + Send), u64),
 }
 
@@ -93,7 +93,7 @@ impl<'a> Output<'a> {
                 writer
                     .write_record(&sheet.columns)
                     .map_err(std::io::Error::from)?;
-                Ok(Self::Csv(writer, 0))
+                Ok(Self::Csv(Box::new(writer), 0))
             }
         }
     }

@@ -7,7 +7,10 @@ use rowmill_model::{Cell, Mutation, RowMutation};
 
 /// The cells of a row, by family, qualifier, and newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RowCells(BTreeMap<String, BTreeMap<Vec<u8>, BTreeMap<Reverse<i64>, Vec<u8>>>>);
+pub struct RowCells(BTreeMap<String, BTreeMap<Vec<u8>, Versions>>);
+
+/// The values of one column, newest first.
+type Versions = BTreeMap<Reverse<i64>, Vec<u8>>;
 
 impl RowCells {
     /// Applies a mutation.

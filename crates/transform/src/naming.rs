@@ -1,4 +1,4 @@
-//! Stored names: the snake_case form of a source's name.
+//! Stored names: the `snake_case` form of a source's name.
 
 /// The stored name of a source's name: `userId` is `user_id`, `HTTPStatus2xx` is `http_status2xx`, `PT08.S1(CO)` is
 /// `pt08_s1_co`.

@@ -1,4 +1,5 @@
 //! The embedded store passes the suite, through the journal and in sorted runs, and survives what it must.
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 mod persistence;
 

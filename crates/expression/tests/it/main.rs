@@ -1,4 +1,5 @@
 //! What expressions mean over events: names, absent values, and errors that help.
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use proptest::prelude::*;
 use rowmill_expression::Expression;

@@ -1,4 +1,9 @@
 //! Where records start and end, in every format, whatever the bytes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails loudly"
+)]
 
 mod cases;
 mod properties;
@@ -14,7 +19,7 @@ pub(crate) fn read(input: &[u8], options: Options) -> Vec<Found> {
     for chunk in Chunks::new(input, options) {
         for record in chunk.unwrap().records() {
             let place = record.position;
-            assert_eq!(place.length as usize, record.raw.len());
+            assert_eq!(place.length, record.raw.len() as u64);
             found.push((
                 place.number,
                 place.line,

@@ -1,4 +1,4 @@
-//! SplitMix64. Written out because a library may change its streams between versions, and these bytes must not change.
+//! `SplitMix64`. Written out because a library may change its streams between versions, and these bytes must not change.
 
 /// A stream of numbers that follows from its seed.
 #[derive(Debug, Clone)]

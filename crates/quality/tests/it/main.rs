@@ -1,4 +1,5 @@
 //! Checks find everything, severities decide, and duplicates are exact within their window.
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use std::collections::HashSet;
 
