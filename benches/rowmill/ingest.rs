@@ -24,7 +24,8 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             |opened| {
                 let options = IngestOptions::new(source().run, source().now);
                 let control = Control::default();
-                let run = ingest(&stages, &opened.store, inputs.clone(), &options, &control);
+                let inputs = inputs.clone().prepare(&stages).unwrap();
+                let run = ingest(&stages, &opened.store, inputs, &options, &control);
                 assert_eq!(runtime.block_on(run).unwrap().ledger.written, EVENTS);
                 opened
             },

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use rowmill_model::Pipeline;
-use rowmill_pipeline::{Control, IngestOptions, OpenStore, Stages, open_store};
+use rowmill_pipeline::{
+    Control, IngestOptions, OpenStore, Stages, open_existing_store, open_store,
+};
 use rowmill_store::{Clock as _, SystemClock};
 
 use crate::arguments::Global;
@@ -41,6 +43,11 @@ pub(crate) fn compile(text: &str, set: &[String], file: &Path) -> Result<Arc<Sta
 /// The store that was asked for.
 pub(crate) async fn store(global: &Global) -> Result<OpenStore> {
     Ok(open_store(&global.store).await?)
+}
+
+/// The store that was asked for, which must exist.
+pub(crate) async fn existing_store(global: &Global) -> Result<OpenStore> {
+    Ok(open_existing_store(&global.store).await?)
 }
 
 /// The options of a run that begins now.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -76,6 +77,7 @@ impl EmbeddedStore {
 
     /// Opens the store in `folder`, writing batches of `bulk_rows` rows and more as sorted runs, by `clock`.
     pub fn open_with(folder: &Path, bulk_rows: usize, clock: Arc<dyn Clock>) -> Result<Self> {
+        clear_unfinished(folder)?;
         let database = Database::builder(folder)
             .cache_size(CACHE_BYTES)
             // With two threads the engine's first one spins for as long as the second one merges runs.
@@ -128,8 +130,56 @@ impl EmbeddedStore {
     }
 }
 
+/// The file that the engine writes last when it makes a database, and what it writes before.
+const FINISHED_MARK: &str = "version";
+const LOCK_FILE: &str = "lock";
+const UNFINISHED: [&str; 2] = ["0.jnl", "keyspaces"];
+
+/// Removes what is left of a process that was killed while it made the database; the engine would stumble over it.
+///
+/// Nothing was acknowledged before the mark was there, and whoever is still at it holds the lock.
+fn clear_unfinished(folder: &Path) -> Result<()> {
+    let unfinished = UNFINISHED.map(|name| folder.join(name));
+    if folder.join(FINISHED_MARK).exists() || unfinished.iter().all(|path| !path.exists()) {
+        return Ok(());
+    }
+    let clear = || {
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(folder.join(LOCK_FILE))?;
+        if lock.try_lock().is_err() {
+            return Err(fjall::Error::Locked);
+        }
+        let [journal, keyspaces] = &unfinished;
+        if journal.exists() {
+            std::fs::remove_file(journal)?;
+        }
+        if keyspaces.exists() {
+            std::fs::remove_dir_all(keyspaces)?;
+        }
+        Ok(())
+    };
+    clear().map_err(|error| error::open(folder, error))
+}
+
 fn not_found(table: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no table `{table}`"))
+}
+
+/// Deletes the rows of a table that the catalog does not know: of a process that was killed while it dropped it.
+fn forget_dropped(database: &Database, table: &str) -> Result<()> {
+    if database.keyspace_exists(&keyspace_name(table)) {
+        let leftover = keyspace(database, table)?;
+        let deleted = database.delete_keyspace(leftover);
+        deleted.map_err(|error| error::engine(&format!("dropping the table `{table}`"), error))?;
+    }
+    Ok(())
+}
+
+fn keyspace_name(table: &str) -> String {
+    format!("table.{table}")
 }
 
 fn keyspace(database: &Database, table: &str) -> Result<Keyspace> {
@@ -144,7 +194,7 @@ fn keyspace(database: &Database, table: &str) -> Result<Keyspace> {
                 Leveled::default().with_l0_threshold(RUNS_BEFORE_COMPACTION),
             ))
     };
-    let opened = database.keyspace(&format!("table.{table}"), options);
+    let opened = database.keyspace(&keyspace_name(table), options);
     opened.map_err(|error| error::engine(&format!("opening the table `{table}`"), error))
 }
 
@@ -226,6 +276,7 @@ impl Admin for EmbeddedStore {
                 let message = format!("there is a table `{}` already", schema.name);
                 return Err(Error::new(ErrorKind::AlreadyExists, message));
             }
+            forget_dropped(&inner.database, &schema.name)?;
             let keyspace = keyspace(&inner.database, &schema.name)?;
             catalog.add(&schema)?;
             let name = schema.name.clone();

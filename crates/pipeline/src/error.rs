@@ -29,7 +29,7 @@ pub enum Error {
         source: HeaderError,
     },
     /// A file cannot be read on.
-    #[error("{name}")]
+    #[error("{name}: {source}")]
     Read {
         /// The file as it was given.
         name: String,
@@ -70,13 +70,16 @@ pub enum Error {
 impl Error {
     /// Whether the caller's request or configuration is at fault, and nothing was done.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Pipeline(_)
-                | Self::Input { .. }
-                | Self::Header { .. }
-                | Self::StoreUri { .. }
-                | Self::Query(_)
-        )
+        let is_of_file =
+            |error: &rowmill_ingest::Error| !matches!(error, rowmill_ingest::Error::Read { .. });
+        matches!(self, Self::Read { source, .. } if is_of_file(source))
+            || matches!(
+                self,
+                Self::Pipeline(_)
+                    | Self::Input { .. }
+                    | Self::Header { .. }
+                    | Self::StoreUri { .. }
+                    | Self::Query(_)
+            )
     }
 }

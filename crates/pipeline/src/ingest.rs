@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::control::Control;
 use crate::error::Error;
-use crate::input::{Inputs, Prepared};
+use crate::input::{Prepared, PreparedInputs};
 use crate::ledger::Ledger;
 use crate::process::{ChunkSource, Letter, Processed, process_chunk};
 use crate::runs;
@@ -82,11 +82,11 @@ pub struct IngestReport {
     pub interrupted: bool,
 }
 
-/// Reads the inputs into the store. Nothing is written before every input was looked into.
+/// Reads the inputs into the store.
 pub async fn ingest(
     stages: &Arc<Stages>,
     store: &Arc<dyn Store>,
-    inputs: Inputs,
+    inputs: PreparedInputs,
     options: &IngestOptions,
     control: &Control,
 ) -> Result<IngestReport, Error> {
@@ -105,7 +105,7 @@ pub async fn ingest(
 /// Does everything that [`ingest`] does, but writes nothing and needs no store.
 pub async fn check(
     stages: &Arc<Stages>,
-    inputs: Inputs,
+    inputs: PreparedInputs,
     options: &IngestOptions,
     control: &Control,
 ) -> Result<IngestReport, Error> {
@@ -114,14 +114,13 @@ pub async fn check(
 
 async fn run(
     stages: &Arc<Stages>,
-    inputs: Inputs,
+    inputs: PreparedInputs,
     options: &IngestOptions,
     control: &Control,
     writer: Option<Writer>,
 ) -> Result<IngestReport, Error> {
-    let prepared = inputs.prepare(stages)?;
     let shared = Arc::new(options.clone());
-    let chunks = read(prepared, options.threads, control.clone());
+    let chunks = read(inputs.inputs, options.threads, control.clone());
     let processed = chunks.map(|chunk| {
         let (stages, options) = (Arc::clone(stages), Arc::clone(&shared));
         async move {

@@ -1,5 +1,6 @@
 //! Which files to read, and a first look at each before anything is written.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -51,12 +52,37 @@ impl Inputs {
         self.0.iter()
     }
 
-    /// Looks into every input: whether it can be opened, what it holds, and whether its header fits.
-    pub(crate) fn prepare(self, stages: &Stages) -> Result<Vec<Prepared>, Error> {
-        self.0
+    /// Looks into every input: whether it can be opened, what it holds, and whether its header fits. Nothing should be
+    /// written before this succeeds.
+    pub fn prepare(self, stages: &Stages) -> Result<PreparedInputs, Error> {
+        let bytes = self.bytes();
+        let inputs = self
+            .0
             .into_iter()
             .map(|input| input.prepare(stages))
-            .collect()
+            .collect::<Result<_, _>>()?;
+        Ok(PreparedInputs { inputs, bytes })
+    }
+}
+
+/// Inputs that can be read.
+pub struct PreparedInputs {
+    pub(crate) inputs: Vec<Prepared>,
+    bytes: u64,
+}
+
+impl PreparedInputs {
+    /// The length of all files together, as far as it is known.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl fmt::Debug for PreparedInputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.inputs.iter().map(|input| &input.name))
+            .finish()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Stores by URI.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rowmill_embedded::EmbeddedStore;
@@ -24,6 +25,20 @@ impl OpenStore {
             store: store.clone(),
             admin: store,
         }
+    }
+}
+
+/// Opens the store that `uri` names, if there is one: for whoever only reads, and would find nothing in a new one.
+pub async fn open_existing_store(uri: &str) -> Result<OpenStore, Error> {
+    match uri.strip_prefix("file:") {
+        Some(path) if !path.is_empty() && !Path::new(path).exists() => {
+            let problem = "there is no such folder; `rowmill ingest` makes it".to_owned();
+            Err(Error::StoreUri {
+                uri: uri.to_owned(),
+                problem,
+            })
+        }
+        _ => open_store(uri).await,
     }
 }
 

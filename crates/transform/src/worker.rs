@@ -222,7 +222,7 @@ impl<'t, 'a> Worker<'t, 'a> {
             },
             (text, _) => text,
         };
-        if user_id.is_none() && spec.required {
+        if user_id.is_none() && spec.required && !self.is_found("user_id") {
             self.reject(
                 Reason::Required,
                 "user_id",
@@ -242,11 +242,13 @@ impl<'t, 'a> Worker<'t, 'a> {
     fn timestamp(&mut self) -> Option<Timestamp> {
         let from = &self.transformer.pipeline.event.timestamp.from;
         let Some(text) = self.take_text(Target::TIMESTAMP) else {
-            self.reject(
-                Reason::Required,
-                "timestamp",
-                format!("`{from}` is missing or empty"),
-            );
+            if !self.is_found("timestamp") {
+                self.reject(
+                    Reason::Required,
+                    "timestamp",
+                    format!("`{from}` is missing or empty"),
+                );
+            }
             return None;
         };
         let timestamp = self.transformer.timestamp.parse(&text);
@@ -370,6 +372,13 @@ impl<'t, 'a> Worker<'t, 'a> {
                 Err(message) => self.findings.push(finding(Reason::Derive, field, message)),
             }
         }
+    }
+
+    /// Whether something was found wrong with `subject` already: a value that is no text is not also missing.
+    fn is_found(&self, subject: &str) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.subject == subject)
     }
 
     fn reject(&mut self, reason: Reason, subject: &'static str, message: String) {

@@ -19,7 +19,7 @@ pub(crate) async fn run(
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
     let control = session::control();
-    let store = session::store(global).await?;
+    let store = session::existing_store(global).await?;
     let options = match (arguments.all, arguments.from, arguments.to) {
         (true, _, _) => AggregateOptions::All,
         (false, None, None) => AggregateOptions::Pending,

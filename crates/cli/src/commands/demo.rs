@@ -36,7 +36,7 @@ pub(crate) async fn run(arguments: &DemoArguments, printer: &mut Printer) -> Res
 
     heading(printer, "The run's ledger")?;
     let options = session::ingest_options();
-    let inputs = Inputs::find(&files, None)?;
+    let inputs = Inputs::find(&files, None)?.prepare(&stages)?;
     let report = ingest(&stages, &store.store, inputs, &options, &control).await?;
     ledger::print(&report, printer)?;
     if report.interrupted {

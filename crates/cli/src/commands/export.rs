@@ -31,7 +31,7 @@ pub(crate) async fn run(
     };
     let stages = session::stages(global)?;
     let control = session::control();
-    let store = session::store(global).await?;
+    let store = session::existing_store(global).await?;
     let progress = Progress::watch(
         "exporting",
         &control,

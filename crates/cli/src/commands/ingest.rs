@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use rowmill_pipeline::{
-    AggregateOptions, Control, IngestOptions, IngestReport, Inputs, OpenStore, Stages, aggregate,
-    check as check_inputs, ingest,
+    AggregateOptions, Control, IngestOptions, IngestReport, Inputs, OpenStore, PreparedInputs,
+    Stages, aggregate, check as check_inputs, ingest,
 };
 
 use super::{aggregate as aggregate_command, ledger};
@@ -22,8 +22,16 @@ pub(crate) async fn check(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
-    let control = session::control();
-    let report = read(&stages, None, arguments, &control, printer).await?;
+    let inputs = prepare(&stages, arguments)?;
+    let report = read(
+        &stages,
+        None,
+        inputs,
+        arguments,
+        &session::control(),
+        printer,
+    )
+    .await?;
     finish(&stages, &report, arguments, printer)
 }
 
@@ -33,19 +41,24 @@ pub(crate) async fn run(
     arguments: &IngestArguments,
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
-    let stages = session::stages(global)?;
-    let control = session::control();
-    let store = if arguments.dry_run {
-        None
-    } else {
-        Some(session::store(global).await?)
-    };
-    let report = read(&stages, store.as_ref(), &arguments.input, &control, printer).await?;
-    let status = finish(&stages, &report, &arguments.input, printer)?;
     if arguments.dry_run {
+        let status = check(global, &arguments.input, printer).await?;
         printer.say("a dry run: nothing was written");
+        return Ok(status);
     }
-    Ok(status)
+    let stages = session::stages(global)?;
+    let inputs = prepare(&stages, &arguments.input)?;
+    let store = session::store(global).await?;
+    let report = read(
+        &stages,
+        Some(&store),
+        inputs,
+        &arguments.input,
+        &session::control(),
+        printer,
+    )
+    .await?;
+    finish(&stages, &report, &arguments.input, printer)
 }
 
 /// Reads files into the fact table, aggregates what changed, and sums up.
@@ -58,9 +71,18 @@ pub(crate) async fn run_all(
         return run(global, arguments, printer).await;
     }
     let stages = session::stages(global)?;
-    let control = session::control();
+    let inputs = prepare(&stages, &arguments.input)?;
     let store = session::store(global).await?;
-    let report = read(&stages, Some(&store), &arguments.input, &control, printer).await?;
+    let control = session::control();
+    let report = read(
+        &stages,
+        Some(&store),
+        inputs,
+        &arguments.input,
+        &control,
+        printer,
+    )
+    .await?;
     let status = finish(&stages, &report, &arguments.input, printer)?;
     if status == ExitStatus::Interrupted {
         return Ok(status);
@@ -72,15 +94,21 @@ pub(crate) async fn run_all(
     Ok(status)
 }
 
+/// Looks into all inputs, before a store is made or changed.
+fn prepare(stages: &Stages, arguments: &InputArguments) -> Result<PreparedInputs> {
+    let inputs = Inputs::find(&arguments.inputs, arguments.input_format.map(Into::into))?;
+    Ok(inputs.prepare(stages)?)
+}
+
 /// Checks the inputs, or ingests them if there is a store.
 async fn read(
     stages: &Arc<Stages>,
     store: Option<&OpenStore>,
+    inputs: PreparedInputs,
     arguments: &InputArguments,
     control: &Control,
     printer: &Printer,
 ) -> Result<IngestReport> {
-    let inputs = Inputs::find(&arguments.inputs, arguments.input_format.map(Into::into))?;
     let duplicate_window = usize::try_from(arguments.duplicate_window).unwrap_or(usize::MAX / 4);
     let options = IngestOptions {
         examples: arguments.examples,

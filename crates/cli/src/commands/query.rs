@@ -20,7 +20,11 @@ pub(crate) async fn run(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
-    let store = session::store(global).await?;
+    if let Query::Top(arguments) = query {
+        // What is wrong with the question comes before what is wrong with the store.
+        period(arguments)?;
+    }
+    let store = session::existing_store(global).await?;
     match query {
         Query::User(arguments) => user(&stages, &store, arguments, printer).await?,
         Query::Stats(arguments) => print_stats(&stages, &store, arguments, printer).await?,

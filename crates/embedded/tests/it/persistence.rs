@@ -79,6 +79,34 @@ async fn a_second_process_is_told() {
     );
 }
 
+/// A process that is killed while it makes the store leaves some of these behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_store_is_made_anew() {
+    for leftovers in [
+        &["lock"][..],
+        &["lock", "keyspaces/"],
+        &["lock", "keyspaces/", "keyspaces/0/", "0.jnl"],
+        &["0.jnl"],
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        for name in leftovers {
+            let path = folder.path().join(name);
+            if name.ends_with('/') {
+                std::fs::create_dir(path).unwrap()
+            } else {
+                std::fs::write(path, "").unwrap()
+            }
+        }
+        let store = open(folder.path(), 1).await;
+        store.apply_all("t", batch(0..3, "v")).await.unwrap();
+        assert_eq!(
+            store.count("t", Scan::all()).await.unwrap(),
+            3,
+            "{leftovers:?}"
+        );
+    }
+}
+
 /// The child of the test below, when this variable names its folder.
 const CHILD_FOLDER: &str = "ROWMILL_EMBEDDED_TEST_FOLDER";
 

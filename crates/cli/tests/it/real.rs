@@ -1,0 +1,284 @@
+//! Real data, where `ROWMILL_REAL_DATA` points to it: every figure that an independent program computed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rowmill_aggregate::ExactSum;
+
+use crate::{example, run, shown, stdout};
+
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn real_data() -> Option<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests find real data through the environment"
+    )]
+    let folder = std::env::var_os("ROWMILL_REAL_DATA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("skipped: ROWMILL_REAL_DATA is not set");
+    }
+    folder
+}
+
+type Figures = BTreeMap<[String; 4], Vec<String>>;
+
+/// One of the real sets: its name in `expected/`, pipeline file, files, and measure.
+struct Set {
+    name: &'static str,
+    config: &'static str,
+    files: &'static str,
+    measure: Option<&'static str>,
+}
+
+const SETS: [Set; 5] = [
+    Set {
+        name: "sparkify_json",
+        config: "sparkify-json.toml",
+        files: "sparkify/log_data/*/*/*.json",
+        measure: Some("length"),
+    },
+    Set {
+        name: "sparkify_csv",
+        config: "sparkify-csv.toml",
+        files: "sparkify/event_data/*.csv",
+        measure: Some("length"),
+    },
+    Set {
+        name: "retail",
+        config: "retail.toml",
+        files: "retail/by-day/*.csv",
+        measure: Some("quantity"),
+    },
+    Set {
+        name: "weblog",
+        config: "weblog.toml",
+        files: "weblog/weblog.csv",
+        measure: None,
+    },
+    Set {
+        name: "github_events",
+        config: "github-events.toml",
+        files: "github_events/*.json",
+        measure: Some("size"),
+    },
+];
+
+/// The stored name of a dimension that `expected/` calls by its source's name.
+fn stored_dimension(name: &str) -> String {
+    let stored = match name {
+        "userId" => "user_id",
+        "userAgent" => "user_agent",
+        "repo.name" => "repo_name",
+        "Country" => "country",
+        other => other,
+    };
+    stored.to_owned()
+}
+
+/// A decimal without zeros at its end.
+fn normal(text: &str) -> String {
+    let mut sum = ExactSum::default();
+    sum.add_float(text.parse().unwrap_or(0.0));
+    sum.to_string()
+}
+
+/// The figures of `expected/`: count, distinct users, and sum and count of the measure.
+fn expected(path: &Path, with_measure: bool) -> Figures {
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(b'\t')
+        .from_path(path)
+        .unwrap();
+    let mut figures = Figures::new();
+    for record in reader.records().map(Result::unwrap) {
+        let key = [
+            record[0].into(),
+            record[1].into(),
+            stored_dimension(&record[2]),
+            record[3].into(),
+        ];
+        let mut values = vec![record[4].to_owned(), record[5].to_owned()];
+        if with_measure {
+            values.extend([normal(&record[6]), record[7].to_owned()]);
+        }
+        figures.insert(key, values);
+    }
+    figures
+}
+
+/// The same figures of what was exported.
+fn exported(folder: &Path, settings: &[&str], measure: Option<&str>) -> Figures {
+    let text = stdout(
+        folder,
+        &[&["export", "aggregates", "--format", "csv"], settings].concat(),
+    );
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let mut figures = Figures::new();
+    for record in reader.records().map(Result::unwrap) {
+        let key = [0, 1, 2, 3].map(|at| record[at].to_owned());
+        let mut values = vec![
+            record[4].to_owned(),
+            record[column("distinct_users")].to_owned(),
+        ];
+        if let Some(measure) = measure {
+            let [sum, count] = ["sum", "count"]
+                .map(|stat| record[column(&format!("{measure}_{stat}"))].to_owned());
+            values.extend([normal(&sum), count]);
+        }
+        figures.insert(key, values);
+    }
+    figures
+}
+
+fn check(data: &Path, set: &Set, suffix: &str, extra: &[&str]) {
+    let expected_file = data.join(format!("expected/{}{suffix}.tsv", set.name));
+    if !expected_file.exists() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = example(set.config);
+    let settings = [&["--config", config.as_str()], extra].concat();
+    let files = data.join(set.files).display().to_string();
+    stdout(
+        folder.path(),
+        &[&["run", files.as_str()], &settings[..]].concat(),
+    );
+    let found = exported(folder.path(), &settings, set.measure);
+    let expected = expected(&expected_file, set.measure.is_some());
+    assert_eq!(found.len(), expected.len(), "{}{suffix}", set.name);
+    for (key, figures) in &expected {
+        assert_eq!(
+            found.get(key),
+            Some(figures),
+            "{}{suffix} {key:?}",
+            set.name
+        );
+    }
+}
+
+#[test]
+fn every_expected_figure_is_reproduced() {
+    let Some(data) = real_data() else { return };
+    for set in &SETS {
+        check(&data, set, "", &[]);
+        check(
+            &data,
+            set,
+            ".with_user",
+            &["--set", "event.user_id.required=true"],
+        );
+    }
+}
+
+/// With ids by content exact repeats are one event: the figures of facts.json.
+#[test]
+fn content_ids_make_repeats_one_event() {
+    let Some(data) = real_data() else { return };
+    let facts: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(data.join("facts.json")).unwrap()).unwrap();
+    for set in SETS
+        .iter()
+        .filter(|set| matches!(set.name, "retail" | "weblog"))
+    {
+        let fact = &facts[format!("dev/{}", set.name)];
+        let files = data.join(set.files).display().to_string();
+        let written = |extra: &[&str]| {
+            let folder = tempfile::tempdir().unwrap();
+            let arguments = [
+                "check",
+                files.as_str(),
+                "--format",
+                "json",
+                "--set",
+                "event.event_id.hash=content",
+            ];
+            let config = example(set.config);
+            let report = stdout(
+                folder.path(),
+                &[&arguments[..], &["--config", config.as_str()], extra].concat(),
+            );
+            let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+            report["ledger"]["written"].as_u64().unwrap()
+        };
+        assert_eq!(
+            written(&[]),
+            fact["distinct_rows"].as_u64().unwrap(),
+            "{}",
+            set.name
+        );
+        let with_user = fact["scenarios"]["with_user_dedup"]["rows"]
+            .as_u64()
+            .unwrap();
+        assert_eq!(
+            written(&["--set", "event.user_id.required=true"]),
+            with_user,
+            "{}",
+            set.name
+        );
+    }
+}
+
+#[test]
+fn a_file_without_times_is_one_clear_error() {
+    let Some(data) = real_data() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = data
+        .join("sparkify/event_datafile_new.csv")
+        .display()
+        .to_string();
+    let output = run(
+        folder.path(),
+        &["ingest", &file, "--config", &example("sparkify-csv.toml")],
+    );
+    let message = shown(folder.path(), &output).replace(&file, "FILE");
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(
+        message.contains("rowmill: FILE: the pipeline file needs the column `ts`, `page`"),
+        "{message}"
+    );
+}
+
+/// Files of every kind of brokenness: never a panic, and every record accounted for.
+#[test]
+fn nasty_files_are_accounted_for() {
+    let Some(data) = real_data() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let config = "[pipeline]\nname = 'nasty'\n[event]\nuser_id = 'a'\ntimestamp = { from = 'b', format = 'unix_s' }\n";
+    std::fs::write(folder.path().join("rowmill.toml"), config).unwrap();
+    let mut checked = 0;
+    for group in [
+        "JSONTestSuite",
+        "csv-spectrum/csvs",
+        "csv-spectrum/json",
+        "csvkit",
+        "json",
+        "pretenders",
+    ] {
+        for entry in std::fs::read_dir(data.join("nasty").join(group)).unwrap() {
+            let path = entry.unwrap().path();
+            let output = run(
+                folder.path(),
+                &["check", path.to_str().unwrap(), "--format", "json"],
+            );
+            let code = output.status.code();
+            assert!(
+                matches!(code, Some(0 | 2)),
+                "{}: {}",
+                path.display(),
+                shown(folder.path(), &output)
+            );
+            if code == Some(0) {
+                let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+                let count = |name: &str| report["ledger"][name].as_u64().unwrap();
+                let ended = count("written")
+                    + count("duplicate")
+                    + count("filtered")
+                    + report["rejected"].as_u64().unwrap();
+                assert_eq!(count("read"), ended, "{}", path.display());
+            }
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 75);
+}

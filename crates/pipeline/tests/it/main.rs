@@ -1,0 +1,109 @@
+//! Jobs over whole stores: what is read is accounted for, again and again, whatever fails on the way.
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+
+mod faults;
+mod generate;
+mod jobs;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rowmill_ingest::Format;
+use rowmill_model::Pipeline;
+use rowmill_pipeline::{
+    AggregateOptions, Control, ExportFormat, ExportTable, GenerateOptions, Generator,
+    IngestOptions, IngestReport, Inputs, Stages, aggregate, export, ingest,
+};
+use rowmill_rowkey::Timestamp;
+use rowmill_store::Store;
+
+pub(crate) fn stages(set: &[&str]) -> Arc<Stages> {
+    let set: Vec<_> = set.iter().map(|&setting| setting.to_owned()).collect();
+    let text = include_str!("../../../../examples/listens.toml");
+    Arc::new(Stages::new(Pipeline::parse_with(text, &set).unwrap()).unwrap())
+}
+
+/// A file of generated events, a tenth of them bad.
+pub(crate) fn generated(folder: &Path, name: &str, events: u64, seed: u64) -> PathBuf {
+    let format = if name.ends_with(".csv") {
+        Format::Csv
+    } else {
+        Format::Jsonl
+    };
+    let options = GenerateOptions {
+        events,
+        seed,
+        format,
+        bad_percent: 10.0,
+        days: 3,
+        ..GenerateOptions::default()
+    };
+    let path = folder.join(name);
+    Generator::new(options)
+        .write_all(&mut std::fs::File::create(&path).unwrap())
+        .unwrap();
+    path
+}
+
+pub(crate) fn inputs(paths: &[&Path]) -> Inputs {
+    let names: Vec<_> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    Inputs::find(&names, None).unwrap()
+}
+
+pub(crate) fn options(run: &str) -> IngestOptions {
+    IngestOptions {
+        batch_rows: 300,
+        ..IngestOptions::new(run, Timestamp::from_micros(1_000).unwrap())
+    }
+}
+
+pub(crate) async fn ingest_all(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    paths: &[&Path],
+    run: &str,
+) -> Result<IngestReport, rowmill_pipeline::Error> {
+    ingest(
+        stages,
+        store,
+        inputs(paths).prepare(stages)?,
+        &options(run),
+        &Control::default(),
+    )
+    .await
+}
+
+pub(crate) async fn aggregate_pending(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+) -> Result<u64, rowmill_pipeline::Error> {
+    Ok(aggregate(
+        stages,
+        store,
+        AggregateOptions::Pending,
+        &Control::default(),
+    )
+    .await?
+    .hours)
+}
+
+/// Both tables as text.
+pub(crate) async fn exported(stages: &Stages, store: &dyn Store) -> String {
+    let mut out = Vec::new();
+    for table in [ExportTable::Facts, ExportTable::Aggregates] {
+        export(
+            stages,
+            store,
+            table,
+            ExportFormat::Csv,
+            &mut out,
+            &Control::default(),
+        )
+        .await
+        .unwrap();
+    }
+    String::from_utf8(out).unwrap()
+}

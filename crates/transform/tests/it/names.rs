@@ -1,0 +1,92 @@
+//! Stored names, and names that collide.
+
+use proptest::prelude::*;
+use rowmill_transform::stored_name;
+
+use crate::{csv, event, findings, json, transformer};
+
+#[test]
+fn names_fold_to_snake_case() {
+    let check = |name: &str, expected: &str| assert_eq!(stored_name(name), expected, "{name}");
+    check("userId", "user_id");
+    check("HTTPStatus2xx", "http_status2xx");
+    check("PT08.S1(CO)", "pt08_s1_co");
+    check("already_snake", "already_snake");
+    check("ID", "id");
+    check("userIDs", "user_i_ds");
+    check("getURLOf", "get_url_of");
+    check("  Unit Price (£) ", "unit_price");
+    check("\t\n start \r\n end ", "start_end");
+    check("Größe", "größe");
+    check(
+        "İd",
+        "i\u{307}d"
+            .chars()
+            .filter(|c| c.is_alphanumeric())
+            .collect::<String>()
+            .as_str(),
+    );
+    check("()", "");
+    check("2xx", "2xx");
+}
+
+proptest! {
+    #[test]
+    fn folding_a_stored_name_gives_itself(name in "\\PC{0,20}") {
+        let stored = stored_name(&name);
+        prop_assert_eq!(&stored_name(&stored), &stored);
+        prop_assert!(!stored.starts_with('_') && !stored.ends_with('_') && !stored.contains("__"));
+    }
+}
+
+#[test]
+fn names_that_collide_are_an_error() {
+    let transformer = transformer("level = { type = 'string' }");
+    let check = |text: &str, expected: &[&str]| {
+        assert_eq!(findings(&json(&transformer, text)), expected, "{text}")
+    };
+    check(
+        r#"{"userId":"1","ts":0,"level":"a","Level":"b"}"#,
+        &["collision level: the record has two values for it"],
+    );
+    check(
+        r#"{"userId":"1","ts":0,"level":"a","level":"b"}"#,
+        &["collision level: the record has two values for it"],
+    );
+    check(
+        r#"{"userId":"1","ts":0,"extraField":1,"extra_field":2}"#,
+        &["collision extra_field: two names of the record are this field once folded"],
+    );
+    check(r#"{"userId":"1","ts":0,"level":null,"Level":"b"}"#, &[]);
+    let error = transformer
+        .columns(&["userId", "ts", "Extra Field", "extraField"])
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the columns `Extra Field` and `extraField` are both the field `extra_field`"
+    );
+}
+
+#[test]
+fn a_header_without_needed_columns_is_an_error() {
+    let transformer =
+        transformer("level = { type = 'string', required = true }\nsong = { type = 'string' }");
+    let error = transformer.columns(&["userId", "Song"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the pipeline file needs the column `ts`, `level`; the header has `userId`, `Song`"
+    );
+    let columns = transformer
+        .columns(&["userId", "ts", "Level", "", "()"])
+        .unwrap();
+    assert_eq!(columns.len(), 5);
+    let outcome = csv(
+        &transformer,
+        &["userId", "ts", "Level", "", "()"],
+        &["1", "0", "free", "x", ""],
+    );
+    assert_eq!(
+        event(&outcome).unknown,
+        [("column_4".into(), "\"x\"".into())]
+    );
+}
