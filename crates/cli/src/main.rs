@@ -28,7 +28,10 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .expect("starts the runtime");
-    let result = runtime.block_on(commands::run(arguments, &mut printer));
+    let result = runtime.block_on(session::until_stopped(commands::run(
+        arguments,
+        &mut printer,
+    )));
     // A reader of standard input that nobody waits for must not keep the process alive.
     runtime.shutdown_background();
     match result {

@@ -79,9 +79,11 @@ impl Printer {
             }
             Some(Format::Csv) => {
                 let mut writer = csv::Writer::from_writer(&mut self.out);
-                writer.write_record(&sheet.columns)?;
+                writer.write_record(&sheet.columns).map_err(of_csv)?;
                 for row in rows {
-                    writer.write_record(row.texts().map(|text| text.as_bytes().to_vec()))?;
+                    writer
+                        .write_record(row.texts().map(|text| text.as_bytes().to_vec()))
+                        .map_err(of_csv)?;
                 }
                 writer.flush()
             }
@@ -137,9 +139,17 @@ impl Printer {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place that talks")]
+/// Talks to whoever listens; where nobody does, there is nobody to tell so either.
 fn talk(text: &str) {
-    eprintln!("{text}");
+    writeln!(io::stderr(), "{text}").ok();
+}
+
+/// The failure to write that is behind a failure to write CSV.
+fn of_csv(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 /// A cell for people: one line, not too long.

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use rowmill_model::Pipeline;
 use rowmill_pipeline::{
-    Control, IngestOptions, OpenStore, Stages, open_existing_store, open_store,
+    Control, Error, IngestOptions, OpenStore, Stages, open_existing_store, open_store,
 };
 use rowmill_store::{Clock as _, SystemClock};
 
 use crate::arguments::Global;
-use crate::exit::UsageError;
+use crate::exit::{ExitStatus, UsageError};
 
 /// The compiled stages of the pipeline file.
 pub(crate) fn stages(global: &Global) -> Result<Arc<Stages>> {
@@ -65,6 +66,25 @@ pub(crate) fn control() -> Control {
         stopped.stop();
     });
     control
+}
+
+/// Runs a command to its end. One that was asked to stop and does not, because it waits for a pipe or a disk, is left
+/// after a while, or when it is asked again.
+pub(crate) async fn until_stopped(
+    command: impl Future<Output = Result<ExitStatus>>,
+) -> Result<ExitStatus> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let impatience = async {
+        wait_for_signal().await;
+        tokio::select! {
+            () = tokio::time::sleep(PATIENCE) => {}
+            () = wait_for_signal() => {}
+        }
+    };
+    tokio::select! {
+        result = command => result,
+        () = impatience => Err(Error::Interrupted.into()),
+    }
 }
 
 #[cfg(unix)]

@@ -22,7 +22,12 @@ pub(crate) fn engine(doing: &str, error: fjall::Error) -> Error {
         ErrorKind::Full => format!("{doing}: no space is left on the device"),
         _ => doing.to_owned(),
     };
-    Error::new(kind, message).with_source(error)
+    match error {
+        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => {
+            Error::new(kind, message).with_source(io)
+        }
+        other => Error::new(kind, message).with_source(other),
+    }
 }
 
 /// The same of a write, which may have taken effect.

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
 use cel::parser::Macro;
 use cel::{Context, Env, Program};
-use rowmill_model::{Event, Pipeline, Slot, Value};
+use rowmill_model::{Event, Pipeline, Slot, Value, ValueType};
 use rowmill_rowkey::Timestamp;
 
 use crate::shortcut::Shortcut;
@@ -56,6 +56,30 @@ impl Expression {
             names,
             shortcut,
         })
+    }
+
+    /// Compiles a condition: an expression that is true or false of an event which has all its values.
+    ///
+    /// CEL finds out about types only when it runs, so the condition is tried on such an event once. What a comparison
+    /// leaves aside, such as the right side of a settled `||`, is not tried.
+    pub fn compile_condition(source: &str, pipeline: &Pipeline) -> Result<Self, CompileError> {
+        let condition = Self::compile(source, pipeline)?;
+        let error = |message: String| CompileError {
+            expression: source.to_owned(),
+            message,
+        };
+        match condition.resolve(&specimen(pipeline)) {
+            Ok(cel::Value::Bool(_)) => Ok(condition),
+            Ok(other) => Err(error(format!(
+                "is a {}, not true or false",
+                other.type_of()
+            ))),
+            Err(failure) if failure.message.contains("no matching overload") => {
+                Err(error(failure.message))
+            }
+            // Another failure is of these values, not of their types.
+            Err(_) => Ok(condition),
+        }
     }
 
     /// The slots that the expression names.
@@ -146,6 +170,27 @@ pub struct CompileError {
 pub struct EvaluationError {
     expression: String,
     message: String,
+}
+
+/// An event of a pipeline with a value of the right type everywhere.
+fn specimen(pipeline: &Pipeline) -> Event<'static> {
+    let now = Timestamp::from_micros(1_500_000_000_000_000).expect("a time of this century");
+    let value = |field: &rowmill_model::FieldSpec| match field.value_type {
+        ValueType::String => Value::String("text".into()),
+        ValueType::Int => Value::Int(1),
+        ValueType::Float => Value::Float(1.5),
+        ValueType::Bool => Value::Bool(true),
+        ValueType::Timestamp => Value::Timestamp(now),
+        ValueType::Json => Value::Json("{}".into()),
+    };
+    Event {
+        user_id: Some("user".into()),
+        timestamp: now,
+        event_type: Some("type".into()),
+        event_id: "id".into(),
+        values: pipeline.fields.iter().map(value).collect(),
+        unknown: Vec::new(),
+    }
 }
 
 fn unknown_name(name: &str, pipeline: &Pipeline) -> String {

@@ -338,6 +338,18 @@ pub enum Bound {
     Timestamp(rowmill_rowkey::Timestamp),
 }
 
+impl Bound {
+    /// Whether this bound is greater than `other`, of the same kind.
+    fn exceeds(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => a > b,
+            (Self::Float(a), Self::Float(b)) => a > b,
+            (Self::Timestamp(a), Self::Timestamp(b)) => a > b,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -21,7 +21,7 @@ pub enum Error {
         problem: String,
     },
     /// A file's header does not fit the pipeline file.
-    #[error("{name}: {source}")]
+    #[error("{name}")]
     Header {
         /// The file as it was given.
         name: String,
@@ -29,7 +29,7 @@ pub enum Error {
         source: HeaderError,
     },
     /// A file cannot be read on.
-    #[error("{name}: {source}")]
+    #[error("{name}")]
     Read {
         /// The file as it was given.
         name: String,

@@ -90,9 +90,7 @@ impl<'a> Output<'a> {
             ExportFormat::Jsonl => Ok(Self::Jsonl(sheet, out, 0)),
             ExportFormat::Csv => {
                 let mut writer = csv::Writer::from_writer(out);
-                writer
-                    .write_record(&sheet.columns)
-                    .map_err(std::io::Error::from)?;
+                writer.write_record(&sheet.columns).map_err(of_csv)?;
                 Ok(Self::Csv(Box::new(writer), 0))
             }
         }
@@ -102,13 +100,9 @@ impl<'a> Output<'a> {
         match self {
             Self::Csv(writer, rows) => {
                 for text in row.texts() {
-                    writer
-                        .write_field(text.as_bytes())
-                        .map_err(std::io::Error::from)?;
+                    writer.write_field(text.as_bytes()).map_err(of_csv)?;
                 }
-                writer
-                    .write_record(None::<&[u8]>)
-                    .map_err(std::io::Error::from)?;
+                writer.write_record(None::<&[u8]>).map_err(of_csv)?;
                 *rows += 1;
             }
             Self::Jsonl(sheet, out, rows) => {
@@ -131,5 +125,13 @@ impl<'a> Output<'a> {
                 Ok(rows)
             }
         }
+    }
+}
+
+/// The failure to write that is behind a failure to write CSV.
+fn of_csv(error: csv::Error) -> std::io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => std::io::Error::other(format!("{other:?}")),
     }
 }

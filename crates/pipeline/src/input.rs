@@ -22,6 +22,8 @@ pub struct Input {
     /// How long it is, where that is known.
     pub bytes: u64,
     format: Option<Format>,
+    /// The file itself, however it was spelled.
+    canonical: Option<PathBuf>,
 }
 
 /// The inputs of one job, in the order they were given.
@@ -34,7 +36,11 @@ impl Inputs {
         let mut inputs: Vec<Input> = Vec::new();
         for argument in arguments {
             for input in named(argument, format)? {
-                if inputs.iter().all(|other| other.name != input.name) {
+                let is_same = |other: &Input| {
+                    other.name == input.name
+                        || input.canonical.is_some() && other.canonical == input.canonical
+                };
+                if !inputs.iter().any(is_same) {
                     inputs.push(input);
                 }
             }
@@ -93,6 +99,7 @@ fn named(argument: &str, format: Option<Format>) -> Result<Vec<Input>, Error> {
             name: "-".into(),
             bytes: 0,
             format,
+            canonical: None,
         }]);
     }
     let path = Path::new(argument);
@@ -142,6 +149,7 @@ fn file(path: &Path, format: Option<Format>) -> Result<Input, Error> {
         name,
         bytes: metadata.len(),
         format,
+        canonical: path.canonicalize().ok(),
     })
 }
 
@@ -154,7 +162,7 @@ pub(crate) struct Prepared {
     /// What the columns of a CSV file mean.
     pub(crate) columns: Option<Columns>,
     path: Option<PathBuf>,
-    /// Standard input cannot be opened a second time, so it stays open from the first look.
+    /// What is no regular file cannot be read a second time, so it stays open from the first look.
     open: Option<OpenChunks>,
     has_header: bool,
 }
@@ -170,7 +178,14 @@ impl Input {
         let unreadable = |source| failed(rowmill_ingest::Error::Read { offset: 0, source });
         let mut reader: Box<dyn Read + Send> = match &self.path {
             None => Box::new(std::io::stdin()),
-            Some(path) => Box::new(File::open(path).map_err(unreadable)?),
+            Some(path) => {
+                let opened = File::open(path);
+                let problem = |error: std::io::Error| Error::Input {
+                    name: self.name.clone(),
+                    problem: error.to_string(),
+                };
+                Box::new(opened.map_err(problem)?)
+            }
         };
         let mut head = Vec::new();
         reader
@@ -211,7 +226,8 @@ impl Input {
             .as_deref()
             .and_then(Path::file_name)
             .map_or("-".into(), |name| name.to_string_lossy().into_owned());
-        let open = self.path.is_none().then_some(chunks);
+        let is_regular = self.path.as_deref().is_some_and(Path::is_file);
+        let open = (!is_regular).then_some(chunks);
         Ok(Prepared {
             name: self.name,
             file_name,

@@ -24,7 +24,7 @@ impl Sheet {
     pub fn of_events(pipeline: &Pipeline) -> Self {
         let fixed = ["user_id", "timestamp", "event_id", "event_type"].map(str::to_owned);
         let fields = pipeline.fields.iter().map(|field| field.name.clone());
-        let rest = ["unknown", "status", "warnings"].map(str::to_owned);
+        let rest = ["unknown", "quality_status", "quality_warnings"].map(str::to_owned);
         Self {
             columns: fixed.into_iter().chain(fields).chain(rest).collect(),
         }

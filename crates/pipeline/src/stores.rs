@@ -53,6 +53,9 @@ pub async fn open_store(uri: &str) -> Result<OpenStore, Error> {
     let opened = match uri.split_once(':') {
         Some(("memory", "")) => OpenStore::of(MemoryStore::new()),
         Some(("file", "")) => return problem("it has no path, as in file:rowmill-data"),
+        Some(("file", path)) if Path::new(path).is_file() => {
+            return problem("it is a file, and a store is a folder");
+        }
         Some(("file", path)) => OpenStore::of(EmbeddedStore::open(path)?),
         Some(("bigtable", _)) => return problem("this version has no Bigtable client yet"),
         _ => return problem("a store is memory: or file:PATH"),

@@ -38,7 +38,7 @@ impl Checks {
     /// Compiles the checks of a pipeline file.
     pub fn new(pipeline: &Pipeline) -> Result<Self, PipelineError> {
         let compile = |source: &Located<String>| {
-            Expression::compile(&source.value, pipeline)
+            Expression::compile_condition(&source.value, pipeline)
                 .map_err(|error| pipeline.error_at(source, error.to_string()))
         };
         let mut fields = Vec::new();

@@ -114,7 +114,7 @@ impl fmt::Display for Error {
                 )
             }
             ErrorKind::Missing => write!(f, "the row key ends before {name}"),
-            ErrorKind::Malformed => write!(f, "the row key holds no valid {name}"),
+            ErrorKind::Malformed => write!(f, "is no valid {name}"),
         }
     }
 }

@@ -127,7 +127,12 @@ impl fmt::Display for HeaderError {
             Self::Missing { missing, header } => {
                 write!(
                     f,
-                    "the pipeline file needs the column {}; the header has {}",
+                    "the pipeline file needs the {} {}; the header has {}",
+                    if missing.len() == 1 {
+                        "column"
+                    } else {
+                        "columns"
+                    },
                     list(missing),
                     list(header)
                 )

@@ -34,10 +34,15 @@ pub fn stored_name(name: &str) -> String {
 }
 
 fn starts_word(previous: Option<char>, current: char, next: Option<char>) -> bool {
-    let Some(previous) = previous.filter(|_| current.is_uppercase()) else {
+    let Some(previous) = previous.filter(|_| is_capital(current)) else {
         return false;
     };
     let after_small = previous.is_lowercase() || previous.is_numeric();
-    let last_capital = previous.is_uppercase() && next.is_some_and(char::is_lowercase);
+    let last_capital = is_capital(previous) && next.is_some_and(char::is_lowercase);
     after_small || last_capital
+}
+
+/// Whether folding changes the letter: some upper-case letters, of mathematics, have no small form.
+fn is_capital(letter: char) -> bool {
+    letter.is_uppercase() && !letter.to_lowercase().eq([letter])
 }

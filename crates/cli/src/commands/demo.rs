@@ -60,6 +60,13 @@ fn fresh_folder(out: Option<&Path>) -> Result<PathBuf> {
     };
     match std::fs::create_dir(folder) {
         Ok(()) => Ok(folder.to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(UsageError(format!(
+                "--out {}: exists already; the demo makes a new folder",
+                folder.display()
+            ))
+            .into())
+        }
         Err(error) => Err(UsageError(format!("--out {}: {error}", folder.display())).into()),
     }
 }

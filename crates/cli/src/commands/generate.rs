@@ -22,6 +22,13 @@ pub(crate) fn run(arguments: &GenerateArguments, printer: &mut Printer) -> Resul
             return Err(UsageError("events are generated as jsonl, json or csv".into()).into());
         }
     };
+    if i32::try_from(arguments.days)
+        .ok()
+        .and_then(|days| arguments.start.plus_days(days))
+        .is_none()
+    {
+        return Err(UsageError("--days: the last day is beyond the year 9999".into()).into());
+    }
     let options = GenerateOptions {
         events: arguments.events,
         days: arguments.days,

@@ -9,8 +9,8 @@ use rowmill_pipeline::{
 };
 
 use super::{aggregate as aggregate_command, ledger};
-use crate::arguments::{Global, IngestArguments, InputArguments};
-use crate::exit::ExitStatus;
+use crate::arguments::{Format, Global, IngestArguments, InputArguments};
+use crate::exit::{ExitStatus, UsageError};
 use crate::printer::Printer;
 use crate::progress::Progress;
 use crate::session;
@@ -22,7 +22,7 @@ pub(crate) async fn check(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
-    let inputs = prepare(&stages, arguments)?;
+    let inputs = prepare(&stages, arguments, printer).await?;
     let report = read(
         &stages,
         None,
@@ -47,7 +47,7 @@ pub(crate) async fn run(
         return Ok(status);
     }
     let stages = session::stages(global)?;
-    let inputs = prepare(&stages, &arguments.input)?;
+    let inputs = prepare(&stages, &arguments.input, printer).await?;
     let store = session::store(global).await?;
     let report = read(
         &stages,
@@ -71,7 +71,7 @@ pub(crate) async fn run_all(
         return run(global, arguments, printer).await;
     }
     let stages = session::stages(global)?;
-    let inputs = prepare(&stages, &arguments.input)?;
+    let inputs = prepare(&stages, &arguments.input, printer).await?;
     let store = session::store(global).await?;
     let control = session::control();
     let report = read(
@@ -95,9 +95,18 @@ pub(crate) async fn run_all(
 }
 
 /// Looks into all inputs, before a store is made or changed.
-fn prepare(stages: &Stages, arguments: &InputArguments) -> Result<PreparedInputs> {
+async fn prepare(
+    stages: &Arc<Stages>,
+    arguments: &InputArguments,
+    printer: &Printer,
+) -> Result<PreparedInputs> {
+    if printer.format() == Some(Format::Csv) {
+        return Err(UsageError("a ledger is printed as a table or as json".into()).into());
+    }
     let inputs = Inputs::find(&arguments.inputs, arguments.input_format.map(Into::into))?;
-    Ok(inputs.prepare(stages)?)
+    let stages = Arc::clone(stages);
+    // A pipe may keep this waiting, which must not keep Ctrl-C waiting.
+    Ok(tokio::task::spawn_blocking(move || inputs.prepare(&stages)).await??)
 }
 
 /// Checks the inputs, or ingests them if there is a store.

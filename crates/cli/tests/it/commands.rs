@@ -25,31 +25,110 @@ fn ingested() -> tempfile::TempDir {
 fn a_run_shows_its_ledger() {
     let folder = folder();
     std::fs::write(folder.path().join("plays.jsonl"), EVENTS).unwrap();
-    assert_snapshot!(stdout(folder.path(), &["run", "plays.jsonl"]), @"");
-    assert_snapshot!(stdout(folder.path(), &["check", "plays.jsonl", "--format", "json"]), @"");
-    assert_snapshot!(shown(folder.path(), &run(folder.path(), &["ingest", "--dry-run", "--max-rejects", "10%", "plays.jsonl"])), @"");
+    assert_snapshot!(stdout(folder.path(), &["run", "plays.jsonl"]), @r#"
+     records     count
+     read            5
+     written         3
+     duplicate       1
+     filtered        0
+     rejected        1
+       required      1
+
+     found wrong  in                 so      count
+     one_of       level              reject      1
+     required     user_id            reject      1
+     rule         redirects_are_odd  warn        1
+
+    The first rejected records:
+      plays.jsonl:5: required user_id: `userId` is missing or empty; one_of level: "gold" is none of "free", "paid"
+    aggregated 3 events of 1 days in 1 weeks into 16 rows; 2 hours were pending
+    "#);
+    assert_snapshot!(stdout(folder.path(), &["check", "plays.jsonl", "--format", "json"]), @r#"{"examples":[{"place":"plays.jsonl:5","reasons":["required user_id: `userId` is missing or empty","one_of level: \"gold\" is none of \"free\", \"paid\""]}],"interrupted":false,"ledger":{"duplicate":1,"filtered":0,"read":5,"rejected_by_reason":{"required":1},"violations":[{"count":1,"reason":"one_of","severity":"reject","subject":"level"},{"count":1,"reason":"required","severity":"reject","subject":"user_id"},{"count":1,"reason":"rule","severity":"warn","subject":"redirects_are_odd"}],"written":3},"rejected":1}"#);
+    assert_snapshot!(shown(folder.path(), &run(folder.path(), &["ingest", "--dry-run", "--max-rejects", "10%", "plays.jsonl"])), @r#"
+    exit 3
+    -- stdout
+     records     count
+     read            5
+     written         3
+     duplicate       1
+     filtered        0
+     rejected        1
+       required      1
+
+     found wrong  in                 so      count
+     one_of       level              reject      1
+     required     user_id            reject      1
+     rule         redirects_are_odd  warn        1
+
+    The first rejected records:
+      plays.jsonl:5: required user_id: `userId` is missing or empty; one_of level: "gold" is none of "free", "paid"
+    -- stderr
+    rowmill: 1 of 5 records were rejected, more than allowed
+    a dry run: nothing was written
+    "#);
 }
 
 #[test]
 fn queries() {
     let folder = ingested();
     let path = folder.path();
-    assert_snapshot!(shown(path, &run(path, &["query", "user", "7"])), @"");
-    assert_snapshot!(stdout(path, &["query", "user", "7", "--format", "json", "--limit", "1"]), @"");
-    assert_snapshot!(stdout(path, &["query", "stats", "song", "Blue Train", "--format", "csv"]), @"");
-    assert_snapshot!(stdout(path, &["query", "stats", "--by", "hour", "--quiet"]), @"");
-    assert_snapshot!(stdout(path, &["query", "top", "event_type", "--on", "2018-11-15", "--by", "length_sum"]), @"");
-    assert_snapshot!(shown(path, &run(path, &["query", "top", "song", "--on", "2018-11-15", "--by", "plays"])), @"");
-    assert_snapshot!(shown(path, &run(path, &["query", "stats", "sogn", "x"])), @"");
-    assert_snapshot!(shown(path, &run(path, &["query", "user", "nobody"])), @"");
+    assert_snapshot!(shown(path, &run(path, &["query", "user", "7"])), @r#"
+    exit 0
+    -- stdout
+     user_id  timestamp                 event_id  event_type  artist       item_in_session  length  level  session_id  song        status  unknown                quality_status
+           7  2018-11-15T14:23:47.796Z       5.1  Home                                   1          paid            5                      {"device":{"os":"x"}}  ok
+           7  2018-11-15T14:23:46.796Z       5.0  NextSong    Glass Foxes                0   200.1  paid            5  Blue Train     200                         ok
+    -- stderr
+    1 rejected records wait in dead_letters
+    "#);
+    assert_snapshot!(stdout(path, &["query", "user", "7", "--format", "json", "--limit", "1"]), @r#"{"user_id":"7","timestamp":"2018-11-15T14:23:47.796Z","event_id":"5.1","event_type":"Home","artist":null,"auth":null,"first_name":null,"gender":null,"item_in_session":1,"last_name":null,"length":null,"level":"paid","location":null,"method":null,"registration":null,"session_id":5,"song":null,"status":null,"user_agent":null,"unknown":{"device":{"os":"x"}},"quality_status":"ok","quality_warnings":null}"#);
+    assert_snapshot!(stdout(path, &["query", "stats", "song", "Blue Train", "--format", "csv"]), @r"
+    grain,bucket,dimension,value,count,distinct_sessions,distinct_users,length_sum,length_avg,length_max,length_p50,length_p95
+    day,2018-11-15,song,Blue Train,2,2,2,300.3,150.15,200.1,100.25,200.1
+    ");
+    assert_snapshot!(stdout(path, &["query", "stats", "--by", "hour", "--quiet"]), @r"
+    grain  bucket         dimension  value  count  distinct_sessions  distinct_users  length_sum  length_avg  length_max  length_p50  length_p95
+    hour   2018-11-15T14  _total     all        2                  1               1       200.1       200.1       200.1       200.1       200.1
+    hour   2018-11-15T15  _total     all        1                  1               1       100.2       100.2       100.2       100.2       100.2
+    ");
+    assert_snapshot!(stdout(path, &["query", "top", "event_type", "--on", "2018-11-15", "--by", "length_sum"]), @r"
+    grain  bucket      dimension   value     count  distinct_sessions  distinct_users  length_sum  length_avg  length_max  length_p50  length_p95
+    day    2018-11-15  event_type  NextSong      2                  2               2       300.3      150.15       200.1      100.25       200.1
+    day    2018-11-15  event_type  Home          1                  1               1           0
+    ");
+    assert_snapshot!(shown(path, &run(path, &["query", "top", "song", "--on", "2018-11-15", "--by", "plays"])), @r"
+    exit 2
+    -- stderr
+    rowmill: there is no figure `plays`; there are count, distinct_sessions, distinct_users, length_sum, length_avg, length_max, length_p50, length_p95
+    ");
+    assert_snapshot!(shown(path, &run(path, &["query", "stats", "sogn", "x"])), @r"
+    exit 2
+    -- stderr
+    rowmill: there is no dimension `sogn`; there are _total, song, artist, event_type, level, user_id
+    ");
+    assert_snapshot!(shown(path, &run(path, &["query", "user", "nobody"])), @r"
+    exit 0
+    -- stderr
+    no events
+    1 rejected records wait in dead_letters
+    ");
 }
 
 #[test]
 fn exports() {
     let folder = ingested();
     let path = folder.path();
-    assert_snapshot!(stdout(path, &["export", "aggregates"]).lines().take(4).collect::<Vec<_>>().join("\n"), @"");
-    assert_snapshot!(stdout(path, &["export", "facts", "--format", "jsonl"]), @"");
+    assert_snapshot!(stdout(path, &["export", "aggregates"]).lines().take(4).collect::<Vec<_>>().join("\n"), @r"
+    grain,bucket,dimension,value,count,distinct_sessions,distinct_users,length_sum,length_avg,length_max,length_p50,length_p95
+    week,2018-11-12,_total,all,3,2,2,300.3,150.15,200.1,100.25,200.1
+    hour,2018-11-15T14,_total,all,2,1,1,200.1,200.1,200.1,200.1,200.1
+    hour,2018-11-15T15,_total,all,1,1,1,100.2,100.2,100.2,100.2,100.2
+    ");
+    assert_snapshot!(stdout(path, &["export", "facts", "--format", "jsonl"]), @r#"
+    {"user_id":"7","timestamp":"2018-11-15T14:23:47.796Z","event_id":"5.1","event_type":"Home","artist":null,"auth":null,"first_name":null,"gender":null,"item_in_session":1,"last_name":null,"length":null,"level":"paid","location":null,"method":null,"registration":null,"session_id":5,"song":null,"status":null,"user_agent":null,"unknown":{"device":{"os":"x"}},"quality_status":"ok","quality_warnings":null}
+    {"user_id":"7","timestamp":"2018-11-15T14:23:46.796Z","event_id":"5.0","event_type":"NextSong","artist":"Glass Foxes","auth":null,"first_name":null,"gender":null,"item_in_session":0,"last_name":null,"length":200.1,"level":"paid","location":null,"method":null,"registration":null,"session_id":5,"song":"Blue Train","status":200,"user_agent":null,"unknown":null,"quality_status":"ok","quality_warnings":null}
+    {"user_id":"8","timestamp":"2018-11-15T15:23:47.796Z","event_id":"6.0","event_type":"NextSong","artist":"Glass Foxes","auth":null,"first_name":null,"gender":null,"item_in_session":0,"last_name":null,"length":100.2,"level":"paid","location":null,"method":null,"registration":null,"session_id":6,"song":"Blue Train","status":307,"user_agent":null,"unknown":null,"quality_status":"warn","quality_warnings":["rule redirects_are_odd: is not met"]}
+    "#);
     let to_file = run(
         path,
         &["export", "aggregates", "--format", "csv", "--out", "a.csv"],
@@ -58,7 +137,11 @@ fn exports() {
         std::fs::read_to_string(path.join("a.csv")).unwrap(),
         stdout(path, &["export", "aggregates"])
     );
-    assert_snapshot!(shown(path, &to_file), @"");
+    assert_snapshot!(shown(path, &to_file), @r"
+    exit 0
+    -- stderr
+    23 rows in a.csv
+    ");
 }
 
 #[test]

@@ -28,33 +28,126 @@ fn check(arguments: &[&str]) -> String {
 
 #[test]
 fn the_command_line() {
-    assert_snapshot!(check(&["ingset", "x"]), @"");
-    assert_snapshot!(check(&["check", "--colour", "x"]), @"");
-    assert_snapshot!(check(&["check"]), @"");
-    assert_snapshot!(check(&["query", "top", "song", "--on", "yesterday"]), @"");
-    assert_snapshot!(check(&["export", "facts", "--format", "table"]), @"");
+    assert_snapshot!(check(&["ingset", "x"]), @r"
+    exit 2
+    -- stderr
+    error: unrecognized subcommand 'ingset'
+
+      tip: a similar subcommand exists: 'ingest'
+
+    Usage: rowmill [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(check(&["check", "--colour", "x"]), @r"
+    exit 2
+    -- stderr
+    error: unexpected argument '--colour' found
+
+      tip: to pass '--colour' as a value, use '-- --colour'
+
+    Usage: rowmill check [OPTIONS] <FILES>...
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(check(&["check"]), @r"
+    exit 2
+    -- stderr
+    error: the following required arguments were not provided:
+      <FILES>...
+
+    Usage: rowmill check <FILES>...
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(check(&["query", "top", "song", "--on", "yesterday"]), @r"
+    exit 2
+    -- stderr
+    rowmill: --on yesterday: is no date such as 2018-11-15 and no hour such as 2018-11-15T14
+    ");
+    assert_snapshot!(check(&["export", "facts", "--format", "table"]), @r"
+    exit 2
+    -- stderr
+    rowmill: a table is exported as csv or jsonl
+    ");
 }
 
 #[test]
 fn inputs() {
-    assert_snapshot!(check(&["check", "missing.jsonl"]), @"");
-    assert_snapshot!(check(&["check", "logs"]), @"");
-    assert_snapshot!(check(&["check", "*.ndjson"]), @"");
-    assert_snapshot!(check(&["check", "packed.json"]), @"");
-    assert_snapshot!(check(&["ingest", "no-time.csv"]), @"");
-    assert_snapshot!(check(&["check", "empty.jsonl"]), @"");
+    assert_snapshot!(check(&["check", "missing.jsonl"]), @r"
+    exit 2
+    -- stderr
+    rowmill: missing.jsonl: no such file
+    ");
+    assert_snapshot!(check(&["check", "logs"]), @r"
+    exit 2
+    -- stderr
+    rowmill: logs: is a directory; name the files in it, as in 'folder/*.jsonl'
+    ");
+    assert_snapshot!(check(&["check", "*.ndjson"]), @r"
+    exit 2
+    -- stderr
+    rowmill: *.ndjson: no file matches the pattern
+    ");
+    assert_snapshot!(check(&["check", "packed.json"]), @r"
+    exit 2
+    -- stderr
+    rowmill: packed.json: the file is compressed with gzip; decompress it and give its content on standard input
+    ");
+    assert_snapshot!(check(&["ingest", "no-time.csv"]), @r"
+    exit 2
+    -- stderr
+    rowmill: no-time.csv: the pipeline file needs the columns `ts`, `page`, `sessionId`, `itemInSession`, `level`; the header has `userId`, `song`
+    ");
+    assert_snapshot!(check(&["check", "empty.jsonl"]), @r"
+    exit 0
+    -- stdout
+     records    count
+     read           0
+     written        0
+     duplicate      0
+     filtered       0
+     rejected       0
+    -- stderr
+    empty.jsonl: holds no records
+    ");
 }
 
 #[test]
 fn the_pipeline_file() {
-    assert_snapshot!(check(&["check", "--config", "nowhere.toml", "empty.jsonl"]), @"");
-    assert_snapshot!(check(&["check", "--config", "typo.toml", "empty.jsonl"]), @"");
-    assert_snapshot!(check(&["check", "--config", "rule.toml", "empty.jsonl"]), @"");
-    assert_snapshot!(check(&["check", "--set", "event.user_id.requird=true", "empty.jsonl"]), @"");
+    assert_snapshot!(check(&["check", "--config", "nowhere.toml", "empty.jsonl"]), @r"
+    exit 2
+    -- stderr
+    rowmill: nowhere.toml: no such file; name the pipeline file with --config, or see one with `rowmill demo`
+    ");
+    assert_snapshot!(check(&["check", "--config", "typo.toml", "empty.jsonl"]), @r"
+    exit 2
+    -- stderr
+    rowmill: typo.toml:3:1: [event] has no `timestamp`
+    typo.toml:5:1: unknown key `timestmap` in [event]; did you mean `timestamp`?
+    ");
+    assert_snapshot!(check(&["check", "--config", "rule.toml", "empty.jsonl"]), @r"
+    exit 2
+    -- stderr
+    rowmill: rule.toml:8:9: `lvel > 1`: there is no field `lvel`
+    ");
+    assert_snapshot!(check(&["check", "--set", "event.user_id.requird=true", "empty.jsonl"]), @r"
+    exit 2
+    -- stderr
+    rowmill: --set event.user_id.requird=true: unknown key `requird` in [event.user_id]; did you mean `required`?
+    ");
 }
 
 #[test]
 fn stores() {
-    assert_snapshot!(check(&["aggregate", "--store", "redis://x"]), @"");
-    assert_snapshot!(check(&["aggregate", "--store", "file:rowmill.toml"]), @"");
+    assert_snapshot!(check(&["aggregate", "--store", "redis://x"]), @r"
+    exit 2
+    -- stderr
+    rowmill: `redis://x` is no store: a store is memory: or file:PATH
+    ");
+    assert_snapshot!(check(&["aggregate", "--store", "file:rowmill.toml"]), @r"
+    exit 2
+    -- stderr
+    rowmill: `file:rowmill.toml` is no store: it is a file, and a store is a folder
+    ");
 }

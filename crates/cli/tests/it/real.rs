@@ -234,7 +234,7 @@ fn a_file_without_times_is_one_clear_error() {
     let message = shown(folder.path(), &output).replace(&file, "FILE");
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(
-        message.contains("rowmill: FILE: the pipeline file needs the column `ts`, `page`"),
+        message.contains("rowmill: FILE: the pipeline file needs the columns `ts`, `page`"),
         "{message}"
     );
 }

@@ -1,5 +1,6 @@
 //! Killed and interrupted: what is there stays there, and running again gives what an undisturbed run gives.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -114,11 +115,18 @@ fn an_interrupted_run_says_so_and_can_be_run_again() {
 fn a_second_process_is_told_that_the_store_is_in_use() {
     let folder = folder();
     let path = folder.path();
-    // The first one waits for standard input, with the store open.
+    // The first one has had a first look at standard input, and waits for more with the store open.
     let mut first = rowmill(path, &["ingest", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
+        .unwrap();
+    let input = "{}\n".repeat(100_000);
+    first
+        .stdin
+        .as_mut()
+        .unwrap()
+        .write_all(input.as_bytes())
         .unwrap();
     while !path.join("rowmill-data/lock").exists() && walk(&path.join("rowmill-data")) < 3 {
         std::thread::yield_now();

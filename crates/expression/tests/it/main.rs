@@ -116,6 +116,29 @@ fn what_does_not_compile_says_why() {
     assert!(Expression::compile("length >", &pipeline()).is_err());
 }
 
+#[test]
+fn a_condition_of_wrong_types_does_not_compile() {
+    let check = |source: &str, expected: &str| {
+        assert_eq!(
+            Expression::compile_condition(source, &pipeline())
+                .unwrap_err()
+                .to_string(),
+            expected
+        );
+    };
+    check(
+        "length",
+        "`length`: is a double, not true or false"
+            .replace("double", "float")
+            .as_str(),
+    );
+    check(
+        "song > 5",
+        "`song > 5`: found no matching overload for '_>_' applied to '(string, int)'",
+    );
+    assert!(Expression::compile_condition("100 / plays > 3", &pipeline()).is_ok());
+}
+
 fn condition() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec![
         "length",

@@ -144,11 +144,10 @@ fn read_file(mut file: Section<'_, '_, '_>, source: &SourceText) -> Option<Pipel
         source: source.clone(),
     };
     duplicate_names(problems, &pipeline);
-    pipeline.aggregates = file
-        .tables("aggregates")
-        .into_iter()
-        .filter_map(|it| aggregate(it, &pipeline))
-        .collect();
+    for section in file.tables("aggregates") {
+        let spec = aggregate(section, &pipeline);
+        pipeline.aggregates.extend(spec);
+    }
     pipeline.measures = file
         .table("measures")
         .map(|section| measures(section, &pipeline))
@@ -459,6 +458,16 @@ fn field(name: String, mut section: Section<'_, '_, '_>) -> FieldSpec {
         max_length: section.count("max_length"),
         severity: severity(&mut section),
     };
+    if spec
+        .min
+        .zip(spec.max)
+        .is_some_and(|(min, max)| min.exceeds(max))
+    {
+        section.problems.add(
+            &section.span,
+            format!("`min` of {} is greater than its `max`", section.title),
+        );
+    }
     if spec.derive.is_some() && spec.from.is_some() {
         section.problems.add(
             &section.span,
@@ -633,6 +642,16 @@ fn aggregate(mut section: Section<'_, '_, '_>, pipeline: &Pipeline) -> Option<Ag
     section.finish();
     let dimension = dimension?;
     let slot = slot(problems, pipeline, &dimension.value, dimension.start)?;
+    if pipeline
+        .aggregates
+        .iter()
+        .any(|spec| spec.dimension == dimension.value)
+    {
+        problems.add(
+            &(dimension.start..dimension.start),
+            format!("`{}` is aggregated by twice", dimension.value),
+        );
+    }
     Some(AggregateSpec {
         dimension: dimension.value,
         slot,

@@ -25,7 +25,7 @@ pub(crate) fn stages(set: &[&str]) -> Arc<Stages> {
 
 /// A file of generated events, a tenth of them bad.
 pub(crate) fn generated(folder: &Path, name: &str, events: u64, seed: u64) -> PathBuf {
-    let format = if name.ends_with(".csv") {
+    let format = if name.contains("csv") {
         Format::Csv
     } else {
         Format::Jsonl

@@ -74,7 +74,7 @@ fn a_header_without_needed_columns_is_an_error() {
     let error = transformer.columns(&["userId", "Song"]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the pipeline file needs the column `ts`, `level`; the header has `userId`, `Song`"
+        "the pipeline file needs the columns `ts`, `level`; the header has `userId`, `Song`"
     );
     let columns = transformer
         .columns(&["userId", "ts", "Level", "", "()"])
