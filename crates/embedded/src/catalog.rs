@@ -109,12 +109,7 @@ impl Catalog {
 fn encode(schema: &TableSchema) -> String {
     let mut text = String::new();
     for (family, rule) in &schema.families {
-        let rule = match rule {
-            GcRule::Keep => "keep".to_owned(),
-            GcRule::MaxVersions(versions) => format!("versions={versions}"),
-            GcRule::MaxAgeSeconds(seconds) => format!("seconds={seconds}"),
-        };
-        writeln!(text, "{rule} {family}").expect("writing to a string");
+        writeln!(text, "{} {family}", encode_rule(*rule)).expect("writing to a string");
     }
     text
 }
@@ -123,13 +118,34 @@ fn decode(name: &str, value: &[u8]) -> Option<TableSchema> {
     let mut families = Vec::new();
     for line in std::str::from_utf8(value).ok()?.lines() {
         let (rule, family) = line.split_once(' ')?;
-        let rule = match rule.split_once('=') {
-            None if rule == "keep" => GcRule::Keep,
-            Some(("versions", versions)) => GcRule::MaxVersions(versions.parse().ok()?),
-            Some(("seconds", seconds)) => GcRule::MaxAgeSeconds(seconds.parse().ok()?),
-            _ => return None,
-        };
-        families.push((family, rule));
+        families.push((family, decode_rule(rule)?));
     }
     Some(TableSchema::with_rules(name, families))
+}
+
+/// The bounds of a rule, joined by commas: `versions=1,seconds=60`; `keep` without any.
+fn encode_rule(rule: GcRule) -> String {
+    let versions = rule
+        .versions_max
+        .map(|versions| format!("versions={versions}"));
+    let seconds = rule
+        .age_seconds_max
+        .map(|seconds| format!("seconds={seconds}"));
+    let bounds: Vec<_> = versions.into_iter().chain(seconds).collect();
+    if bounds.is_empty() {
+        return "keep".to_owned();
+    }
+    bounds.join(",")
+}
+
+fn decode_rule(text: &str) -> Option<GcRule> {
+    let mut rule = GcRule::KEEP;
+    for bound in text.split(',').filter(|bound| *bound != "keep") {
+        match bound.split_once('=')? {
+            ("versions", versions) => rule.versions_max = Some(versions.parse().ok()?),
+            ("seconds", seconds) => rule.age_seconds_max = Some(seconds.parse().ok()?),
+            _ => return None,
+        }
+    }
+    Some(rule)
 }

@@ -16,6 +16,7 @@ use futures::stream::{self, BoxStream};
 use rowmill_model::{MutationBatch, Row};
 use rowmill_store::{
     Admin, Capability, Clock, Error, ErrorKind, Result, Scan, Store, SystemClock, TableSchema, View,
+    WriteShape,
 };
 use tokio::sync::mpsc;
 
@@ -205,6 +206,7 @@ impl Store for EmbeddedStore {
             persistent: true,
             enforces_limits: true,
             atomic_rows: true,
+            writes: WriteShape::LARGE,
         }
     }
 
@@ -223,7 +225,7 @@ impl Store for EmbeddedStore {
             Ok(table) => table,
             Err(error) => return stream::once(async { Err(error) }).boxed(),
         };
-        let view = View::new(&scan, &table.schema, self.inner.clock.now());
+        let view = View::new(&scan, &table.schema(), self.inner.clock.now());
         let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
         tokio::task::spawn_blocking(move || send_pages(&table, &scan, &view, &sender));
         let pages = stream::unfold(receiver, |mut receiver| async {
@@ -291,13 +293,26 @@ impl Admin for EmbeddedStore {
         .await
     }
 
+    async fn alter_table(&self, schema: &TableSchema) -> Result<()> {
+        let table = self.table(&schema.name)?;
+        let changes = schema.clone();
+        self.blocking(move |inner| {
+            let catalog = inner.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+            let altered = table.schema().altered(&changes);
+            catalog.add(&altered)?;
+            table.set_schema(altered);
+            Ok(())
+        })
+        .await
+    }
+
     async fn tables(&self) -> Result<Vec<TableSchema>> {
         let tables = self
             .inner
             .tables
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        Ok(tables.values().map(|table| table.schema.clone()).collect())
+        Ok(tables.values().map(|table| (*table.schema()).clone()).collect())
     }
 
     async fn drop_table(&self, table: &str) -> Result<()> {

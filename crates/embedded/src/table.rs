@@ -1,7 +1,7 @@
 //! One table: its tree, and writing batches to it.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use fjall::{Database, Keyspace, PersistMode};
 use rowmill_model::MutationBatch;
@@ -14,7 +14,7 @@ use crate::error;
 pub(crate) const BULK_ROWS: usize = 4_096;
 
 pub(crate) struct Table {
-    pub(crate) schema: TableSchema,
+    schema: RwLock<Arc<TableSchema>>,
     pub(crate) keyspace: Keyspace,
     pub(crate) bulk_rows: usize,
     /// Held while writing: entries of one table are written in the order of their sequence numbers.
@@ -24,11 +24,21 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn new(schema: TableSchema, keyspace: Keyspace, bulk_rows: usize) -> Self {
         Self {
-            schema,
+            schema: RwLock::new(Arc::new(schema)),
             keyspace,
             bulk_rows,
             writing: Mutex::default(),
         }
+    }
+
+    /// The table as it is now.
+    pub(crate) fn schema(&self) -> Arc<TableSchema> {
+        let schema = self.schema.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&schema)
+    }
+
+    pub(crate) fn set_schema(&self, schema: TableSchema) {
+        *self.schema.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(schema);
     }
 
     /// Writes the valid rows of a batch, numbered from what `reserve` gives for their count.
@@ -38,9 +48,10 @@ impl Table {
         batch: &MutationBatch,
         reserve: impl FnOnce(u64) -> u64,
     ) -> Result<Vec<Result<()>>> {
+        let schema = self.schema();
         let outcomes: Vec<Result<()>> = batch
             .iter()
-            .map(|mutation| validate(&self.schema, mutation))
+            .map(|mutation| validate(&schema, mutation))
             .collect();
         let valid: Vec<usize> = (0..batch.len())
             .filter(|index| outcomes[*index].is_ok())
@@ -55,7 +66,7 @@ impl Table {
         } else {
             self.write_sorted(batch, &valid, first)
         };
-        written.map_err(|error| error::write(&self.schema.name, error))?;
+        written.map_err(|error| error::write(&schema.name, error))?;
         Ok(outcomes)
     }
 

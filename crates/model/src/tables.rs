@@ -1,5 +1,7 @@
 //! The five tables as data: what creates them, documents them and checks them reads this.
 
+use std::fmt;
+
 use crate::columns::{family, table};
 
 /// A table and what it holds.
@@ -22,22 +24,70 @@ pub struct FamilySpec {
     pub gc: GcRule,
 }
 
-/// Which cells of a family may be dropped. Stores drop them when they please, and hide them at once.
+/// Which cells of a family may be dropped: those beyond either bound. Stores drop them when they please, and hide them at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum GcRule {
-    /// None.
-    #[default]
-    Keep,
+pub struct GcRule {
     /// All but the newest so many versions of a column.
-    MaxVersions(u32),
+    pub versions_max: Option<u32>,
     /// Those whose timestamp is older than so many seconds.
-    MaxAgeSeconds(u64),
+    pub age_seconds_max: Option<u64>,
+}
+
+impl GcRule {
+    /// None may be dropped.
+    pub const KEEP: Self = Self {
+        versions_max: None,
+        age_seconds_max: None,
+    };
+
+    /// All but the newest `versions` of a column may be dropped.
+    pub const fn versions(versions: u32) -> Self {
+        Self {
+            versions_max: Some(versions),
+            ..Self::KEEP
+        }
+    }
+
+    /// What is older than `seconds` may be dropped.
+    pub const fn age_seconds(seconds: u64) -> Self {
+        Self::KEEP.with_age_seconds(seconds)
+    }
+
+    /// The same rule, and what is older than `seconds` may be dropped too.
+    pub const fn with_age_seconds(self, seconds: u64) -> Self {
+        Self {
+            age_seconds_max: Some(seconds),
+            ..self
+        }
+    }
+}
+
+/// For people: `keep all`, `1 version`, `1 version, 400 days`.
+impl fmt::Display for GcRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
+        let versions = self
+            .versions_max
+            .map(|versions| format!("{versions} version{}", plural(versions.into())));
+        let age = self.age_seconds_max.map(|seconds| {
+            let units = [("day", 86_400), ("hour", 3_600), ("second", 1)];
+            let fits = |(_, length): &&(&str, u64)| seconds.is_multiple_of(*length);
+            let (unit, length) = units.iter().find(fits).expect("seconds fit");
+            let count = seconds / length;
+            format!("{count} {unit}{}", plural(count))
+        });
+        let parts: Vec<_> = versions.into_iter().chain(age).collect();
+        if parts.is_empty() {
+            return f.write_str("keep all");
+        }
+        f.write_str(&parts.join(", "))
+    }
 }
 
 const fn one_version(name: &'static str) -> FamilySpec {
     FamilySpec {
         name,
-        gc: GcRule::MaxVersions(1),
+        gc: GcRule::versions(1),
     }
 }
 

@@ -13,6 +13,10 @@ pub trait Admin: Debug + Send + Sync + 'static {
     /// Creates a table, which must not exist yet.
     async fn create_table(&self, schema: &TableSchema) -> Result<()>;
 
+    /// Gives a table the families of `schema` that it lacks, and all of them their rules. Families that are not named stay as
+    /// they are: dropping one would drop its cells.
+    async fn alter_table(&self, schema: &TableSchema) -> Result<()>;
+
     /// The tables there are, by name.
     async fn tables(&self) -> Result<Vec<TableSchema>>;
 
@@ -54,7 +58,7 @@ impl TableSchema {
     pub fn new<'a>(name: &str, families: impl IntoIterator<Item = &'a str>) -> Self {
         Self::with_rules(
             name,
-            families.into_iter().map(|family| (family, GcRule::Keep)),
+            families.into_iter().map(|family| (family, GcRule::KEEP)),
         )
     }
 
@@ -72,6 +76,19 @@ impl TableSchema {
             name: name.to_owned(),
             families,
         }
+    }
+
+    /// The same table with what `changes` names: new families, and other rules of those it has.
+    pub fn altered(&self, changes: &Self) -> Self {
+        let stay = self
+            .families
+            .iter()
+            .filter(|(name, _)| changes.rule(name).is_none());
+        let families = stay.chain(&changes.families);
+        Self::with_rules(
+            &self.name,
+            families.map(|(name, rule)| (name.as_str(), *rule)),
+        )
     }
 
     /// The rule of a family; none if the table does not have it.

@@ -151,6 +151,7 @@ macro_rules! conformance_tests {
             cases::versions_beyond_the_rule_are_hidden,
             cases::old_cells_are_hidden,
             cases::tables_are_created_listed_and_dropped,
+            cases::tables_are_altered,
             cases::unknown_tables_are_not_found,
             cases::concurrent_writes_all_arrive,
             random::any_mutations_leave_what_the_model_says,

@@ -16,6 +16,7 @@ struct Failure {
     kind: ErrorKind,
     effect: Effect,
     message: String,
+    hint: Option<String>,
     source: Option<Source>,
 }
 
@@ -29,6 +30,8 @@ pub enum ErrorKind {
     AlreadyExists,
     /// The request can never succeed: an unknown family, a bad timestamp, something too large.
     InvalidArgument,
+    /// The caller is not known, or may not do this.
+    Denied,
     /// Another process has the store open.
     Locked,
     /// The store cannot answer now and may later.
@@ -57,6 +60,7 @@ impl Error {
             kind,
             effect: Effect::None,
             message: message.into(),
+            hint: None,
             source: None,
         }))
     }
@@ -64,6 +68,12 @@ impl Error {
     /// The same error with what caused it.
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
         self.0.source = Some(source.into());
+        self
+    }
+
+    /// The same error with what would help.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
         self
     }
 
@@ -81,6 +91,11 @@ impl Error {
     /// Whether a failed write may have taken effect.
     pub fn effect(&self) -> Effect {
         self.0.effect
+    }
+
+    /// What would help, if that is known.
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
     }
 
     /// Whether the same request may succeed later.

@@ -45,6 +45,6 @@ pub use error::{Effect, Error, ErrorKind, Result};
 pub use memory::MemoryStore;
 pub use row_cells::RowCells;
 pub use scan::{Scan, TimeRange};
-pub use store::{Capability, Store, StoreExt};
+pub use store::{Capability, Store, StoreExt, WriteShape};
 pub use validate::{QUALIFIER_BYTES_MAX, VALUE_BYTES_MAX, validate};
 pub use view::View;

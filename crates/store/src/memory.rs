@@ -15,7 +15,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::row_cells::RowCells;
 use crate::scan::Scan;
-use crate::store::{Capability, Store};
+use crate::store::{Capability, Store, WriteShape};
 use crate::validate::validate;
 use crate::view::View;
 
@@ -166,6 +166,7 @@ impl Store for MemoryStore {
             persistent: false,
             enforces_limits: true,
             atomic_rows: true,
+            writes: WriteShape::LARGE,
         }
     }
 
@@ -222,6 +223,15 @@ impl Admin for MemoryStore {
                 rows: BTreeMap::new(),
             },
         );
+        Ok(())
+    }
+
+    async fn alter_table(&self, schema: &TableSchema) -> Result<()> {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let table = tables
+            .get_mut(&schema.name)
+            .ok_or_else(|| not_found(&schema.name))?;
+        table.schema = table.schema.altered(schema);
         Ok(())
     }
 

@@ -37,6 +37,25 @@ pub struct Capability {
     pub enforces_limits: bool,
     /// A mutation that fails leaves no part of itself.
     pub atomic_rows: bool,
+    /// How writes keep the store busy.
+    pub writes: WriteShape,
+}
+
+/// How a store likes to be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteShape {
+    /// How many bytes make a good batch.
+    pub batch_bytes: usize,
+    /// How many batches at once keep the store busy.
+    pub batches_in_flight: usize,
+}
+
+impl WriteShape {
+    /// Large batches one after the other, as suits a disk.
+    pub const LARGE: Self = Self {
+        batch_bytes: 24 << 20,
+        batches_in_flight: 1,
+    };
 }
 
 /// What can be made of a store's required methods.

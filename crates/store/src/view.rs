@@ -31,12 +31,7 @@ impl View {
                 .is_none_or(|families| families.iter().any(|it| it == name))
         };
         let shown = |(name, rule): &(String, GcRule)| {
-            let (versions_max, age_seconds) = match rule {
-                GcRule::Keep => (u32::MAX, None),
-                GcRule::MaxVersions(versions) => (*versions, None),
-                GcRule::MaxAgeSeconds(seconds) => (u32::MAX, Some(*seconds)),
-            };
-            let age_micros = age_seconds.map(|seconds| {
+            let age_micros = rule.age_seconds_max.map(|seconds| {
                 i64::try_from(seconds)
                     .unwrap_or(i64::MAX)
                     .saturating_mul(1_000_000)
@@ -44,7 +39,7 @@ impl View {
             let oldest_micros = age_micros.map_or(i64::MIN, |age| now.micros().saturating_sub(age));
             ShownFamily {
                 name: name.clone(),
-                versions_max,
+                versions_max: rule.versions_max.unwrap_or(u32::MAX),
                 oldest_micros,
             }
         };
@@ -59,6 +54,12 @@ impl View {
             time: scan.time,
             cells_per_column: scan.cells_per_column,
         }
+    }
+
+    /// The oldest timestamp that any family shows; none if some family shows all of them.
+    pub fn oldest_micros(&self) -> Option<i64> {
+        let oldest = self.families.iter().map(|family| family.oldest_micros);
+        oldest.min().filter(|oldest| *oldest > i64::MIN)
     }
 
     /// Those of a row's cells that are shown. They must come in a row's order.

@@ -385,7 +385,7 @@ pub async fn limits_are_enforced(fixture: Fixture) {
 
 /// A rule of so many versions hides the others at once.
 pub async fn versions_beyond_the_rule_are_hidden(fixture: Fixture) {
-    let rules = [("a", GcRule::MaxVersions(1)), ("b", GcRule::Keep)];
+    let rules = [("a", GcRule::versions(1)), ("b", GcRule::KEEP)];
     fixture
         .admin
         .create_table(&TableSchema::with_rules(TABLE, rules))
@@ -406,7 +406,7 @@ pub async fn versions_beyond_the_rule_are_hidden(fixture: Fixture) {
 
 /// A rule of age hides what is older, by the time of the read.
 pub async fn old_cells_are_hidden(fixture: Fixture) {
-    let rules = [("a", GcRule::MaxAgeSeconds(3_600)), ("b", GcRule::Keep)];
+    let rules = [("a", GcRule::age_seconds(3_600)), ("b", GcRule::KEEP)];
     fixture
         .admin
         .create_table(&TableSchema::with_rules(TABLE, rules))
@@ -432,8 +432,8 @@ pub async fn tables_are_created_listed_and_dropped(fixture: Fixture) {
     let schema = TableSchema::with_rules(
         "t",
         [
-            ("f", GcRule::MaxVersions(3)),
-            ("g", GcRule::MaxAgeSeconds(60)),
+            ("f", GcRule::versions(3)),
+            ("g", GcRule::age_seconds(60)),
         ],
     );
     fixture.admin.create_table(&schema).await.expect("creates");
@@ -453,6 +453,37 @@ pub async fn tables_are_created_listed_and_dropped(fixture: Fixture) {
     assert_eq!(fixture.admin.tables().await.expect("lists"), [schema]);
     fixture.create_table().await;
     fixture.check(Scan::all(), &[]).await;
+}
+
+/// Families and rules are added and changed; what is not named stays, cells and all.
+pub async fn tables_are_altered(fixture: Fixture) {
+    fixture.create_table().await;
+    fixture
+        .set(&[
+            ("k", "a", "x", 2000, "2"),
+            ("k", "a", "x", 1000, "1"),
+            ("k", "b", "x", 0, "b"),
+        ])
+        .await;
+    let rules = [
+        ("a", GcRule::versions(1)),
+        ("c", GcRule::versions(2).with_age_seconds(7_200)),
+    ];
+    let changes = TableSchema::with_rules(TABLE, rules);
+    for _ in 0..2 {
+        fixture.admin.alter_table(&changes).await.expect("alters");
+    }
+    let altered = TableSchema::with_rules(TABLE, [rules[0], ("b", GcRule::KEEP), rules[1]]);
+    assert_eq!(fixture.admin.tables().await.expect("lists"), [altered]);
+    fixture.set(&[("l", "c", "x", 4_102_444_800_000_000, "c")]).await;
+    let rows = ["k a:x@2000=2 b:x@0=b", "l c:x@4102444800000000=c"];
+    fixture.check(Scan::all(), &rows).await;
+    let missing = fixture
+        .admin
+        .alter_table(&TableSchema::new("t", ["f"]))
+        .await
+        .expect_err("no table");
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
 }
 
 /// Nothing is created by accident.

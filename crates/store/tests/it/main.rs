@@ -42,7 +42,7 @@ mod time {
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000).unwrap();
         let clock = Arc::new(ManualClock::new(at(100)));
         let store = MemoryStore::with_clock(clock.clone());
-        let schema = TableSchema::with_rules("t", [("f", GcRule::MaxAgeSeconds(60))]);
+        let schema = TableSchema::with_rules("t", [("f", GcRule::age_seconds(60))]);
         store.create_table(&schema).await.unwrap();
         let mut batch = MutationBatch::new();
         let mut row = batch.row(b"k");

@@ -1,0 +1,299 @@
+//! How a client is made.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use google_cloud_auth::credentials::Credentials;
+use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::{
+    PingAndWarmRequest, PingAndWarmResponse,
+};
+use prost::Message as _;
+use tonic::transport::{ClientTlsConfig, Endpoint};
+use tonic::{Code, Request};
+
+use crate::client::{Client, Policies, Shared};
+use crate::credentials::Authorization;
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+use crate::failure::Failure;
+use crate::flow::{Budget, Limiter};
+use crate::limits::BulkLimits;
+use crate::pool::{Pool, REFRESH_AFTER, Warm};
+use crate::retry::RetryPolicy;
+use crate::timer::{Random, Timer};
+use crate::transport::{CONNECT_TIMEOUT, Transport, routing, send, set_identity};
+
+const OPERATION: &str = "Client::builder";
+const DATA_ENDPOINT: &str = "https://bigtable.googleapis.com";
+const ADMIN_ENDPOINT: &str = "https://bigtableadmin.googleapis.com";
+const PING_AND_WARM: &str = "/google.bigtable.v2.Bigtable/PingAndWarm";
+
+/// A ping after so long without traffic, and how long its answer may take.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much the server may send before it is read: of one call, and of all calls of a connection.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+
+/// Options of a [`Client`]; see [`Client::builder`].
+#[derive(Debug, Clone)]
+pub struct ClientBuilder {
+    project: String,
+    instance: String,
+    app_profile: String,
+    endpoint: Option<String>,
+    emulator: Option<String>,
+    credentials: Option<Credentials>,
+    channels: usize,
+    warm_up: bool,
+    refresh_after: Duration,
+    policies: Policies,
+    bulk_limits: BulkLimits,
+    environment: Environment,
+}
+
+impl ClientBuilder {
+    pub(crate) fn new(project: String, instance: String) -> Self {
+        Self {
+            project,
+            instance,
+            app_profile: String::new(),
+            endpoint: None,
+            emulator: None,
+            credentials: None,
+            channels: 2,
+            warm_up: true,
+            refresh_after: REFRESH_AFTER,
+            policies: Policies::default(),
+            bulk_limits: BulkLimits::default(),
+            environment: Environment::default(),
+        }
+    }
+
+    /// Routes by this app profile; by the instance's default without one.
+    pub fn app_profile(mut self, app_profile: impl Into<String>) -> Self {
+        self.app_profile = app_profile.into();
+        self
+    }
+
+    /// Talks to this endpoint, `http://…` or `https://…`, for rows and tables alike, instead of Google's.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoint = Some(endpoint.into());
+        self
+    }
+
+    /// Talks to an emulator at `host:port`, without credentials or encryption. This is what `BIGTABLE_EMULATOR_HOST` holds;
+    /// the library does not read it by itself.
+    pub fn emulator(mut self, host: impl Into<String>) -> Self {
+        self.emulator = Some(host.into());
+        self
+    }
+
+    /// Calls as these credentials say, instead of the application default ones.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// How many connections there are: 2 by default. Each carries up to 100 calls at once, and is best with 10 to 50.
+    pub fn channels(mut self, channels: usize) -> Self {
+        self.channels = channels;
+        self
+    }
+
+    /// Whether a new connection is warmed with `PingAndWarm` before it is used, as it is by default.
+    pub fn warm_up(mut self, warm_up: bool) -> Self {
+        self.warm_up = warm_up;
+        self
+    }
+
+    /// At about which age a connection is replaced: after 45 minutes by default, for the server closes it after an hour.
+    pub fn refresh_after(mut self, age: Duration) -> Self {
+        self.refresh_after = age;
+        self
+    }
+
+    /// How reads of single rows, samples and table metadata are retried: [`RetryPolicy::reads`] by default.
+    pub fn read_policy(mut self, policy: RetryPolicy) -> Self {
+        self.policies.read = policy;
+        self
+    }
+
+    /// How reads of many rows are retried: [`RetryPolicy::scans`] by default.
+    pub fn scan_policy(mut self, policy: RetryPolicy) -> Self {
+        self.policies.scan = policy;
+        self
+    }
+
+    /// How writes that may happen twice are retried: [`RetryPolicy::writes`] by default.
+    pub fn write_policy(mut self, policy: RetryPolicy) -> Self {
+        self.policies.write = policy;
+        self
+    }
+
+    /// How writes that must not happen twice are treated: [`RetryPolicy::never`] by default.
+    pub fn single_write_policy(mut self, policy: RetryPolicy) -> Self {
+        self.policies.single_write = policy;
+        self
+    }
+
+    /// How bulk writes are cut, and how much of them is in flight.
+    pub fn bulk_limits(mut self, limits: BulkLimits) -> Self {
+        self.bulk_limits = limits;
+        self
+    }
+
+    /// What tells the time: the machine's clock by default.
+    pub fn timer(mut self, timer: Arc<dyn Timer>) -> Self {
+        self.environment.timer = timer;
+        self
+    }
+
+    /// Where jitter comes from: the thread's generator by default.
+    pub fn random(mut self, random: Arc<dyn Random>) -> Self {
+        self.environment.random = random;
+        self
+    }
+
+    /// Connects.
+    pub async fn connect(self) -> Result<Client> {
+        self.check()?;
+        let authorization = self.authorization()?;
+        let instance_name = format!("projects/{}/instances/{}", self.project, self.instance);
+        let warm = self
+            .warm_up
+            .then(|| warm(&authorization, &instance_name, &self.app_profile));
+        let data = self.endpoint_of(DATA_ENDPOINT)?;
+        let connecting = Pool::connect(data, self.channels, warm);
+        let pool = connecting
+            .await
+            .map_err(|failure| Error::of(failure, "PingAndWarm", &instance_name))?;
+        let pool = Arc::new(pool);
+        pool.refresh(self.refresh_after, &self.environment);
+        // Google serves tables elsewhere; an emulator, or an endpoint that was named, serves both.
+        let admin_pool = if self.endpoint.is_none() && self.emulator.is_none() {
+            Arc::new(Pool::lazy(self.endpoint_of(ADMIN_ENDPOINT)?))
+        } else {
+            Arc::clone(&pool)
+        };
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let transport = |pool| {
+            Transport::new(
+                pool,
+                authorization.clone(),
+                self.environment.clone(),
+                Arc::clone(&is_closed),
+            )
+        };
+        Ok(Client::of(Shared {
+            data: transport(pool),
+            admin: transport(admin_pool),
+            is_closed: Arc::clone(&is_closed),
+            limiter: Limiter::new(Arc::clone(&self.environment.timer)),
+            budget: Budget::new(&self.bulk_limits),
+            environment: self.environment.clone(),
+            policies: self.policies,
+            bulk_limits: self.bulk_limits,
+            instance_name,
+            app_profile: self.app_profile,
+        }))
+    }
+
+    fn check(&self) -> Result<()> {
+        for (what, id) in [("project", &self.project), ("instance", &self.instance)] {
+            let is_id =
+                |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+            if !is_id(id) {
+                let message = format!("{id:?} is no {what}");
+                return Err(Error::invalid(OPERATION, message));
+            }
+        }
+        if self.channels == 0 {
+            return Err(Error::invalid(OPERATION, "a client without channels"));
+        }
+        self.policies.check()?;
+        let limits = self.bulk_limits.check();
+        limits.map_err(|problem| Error::invalid(OPERATION, format!("the bulk limits: {problem}")))
+    }
+
+    fn authorization(&self) -> Result<Authorization> {
+        match (&self.credentials, &self.emulator) {
+            (Some(credentials), _) => Ok(Authorization::Token(credentials.clone())),
+            (None, Some(_)) => Ok(Authorization::None),
+            (None, None) if self.is_plain() => Ok(Authorization::None),
+            (None, None) => Authorization::application_default(),
+        }
+    }
+
+    /// Whether the endpoint is one that no token may be sent to: it is not encrypted.
+    fn is_plain(&self) -> bool {
+        let endpoint = self.endpoint.as_deref();
+        endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"))
+    }
+
+    fn endpoint_of(&self, default: &str) -> Result<Endpoint> {
+        let uri = match (&self.emulator, &self.endpoint) {
+            (Some(host), _) => format!("http://{host}"),
+            (None, Some(endpoint)) => endpoint.clone(),
+            (None, None) => default.to_owned(),
+        };
+        let invalid = |error: tonic::transport::Error| {
+            let message = format!("{uri:?} is no endpoint: {}", crate::pool::causes(&error));
+            Error::invalid(OPERATION, message)
+        };
+        let endpoint = Endpoint::from_shared(uri.clone())
+            .map_err(invalid)?
+            .user_agent(concat!("rowmill-bigtable/", env!("CARGO_PKG_VERSION")))
+            .map_err(invalid)?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        if uri.starts_with("https://") {
+            let tls = ClientTlsConfig::new().with_native_roots();
+            endpoint.tls_config(tls).map_err(invalid)
+        } else {
+            Ok(endpoint)
+        }
+    }
+}
+
+/// Opens the way to the tables before the first call needs it.
+fn warm(authorization: &Authorization, instance: &str, app_profile: &str) -> Warm {
+    let request = PingAndWarmRequest {
+        name: instance.to_owned(),
+        app_profile_id: app_profile.to_owned(),
+    };
+    let message: Bytes = request.encode_to_vec().into();
+    let routing = routing(&[("name", instance), ("app_profile_id", app_profile)]);
+    let authorization = authorization.clone();
+    Arc::new(move |channel| {
+        let (message, routing) = (message.clone(), routing.clone());
+        let authorization = authorization.clone();
+        async move {
+            let mut request = Request::new(message);
+            let headers = authorization.headers().await?;
+            *request.metadata_mut() = headers;
+            set_identity(request.metadata_mut());
+            request
+                .metadata_mut()
+                .insert("x-goog-request-params", routing);
+            request.set_timeout(CONNECT_TIMEOUT);
+            match send::<PingAndWarmResponse>(channel, PING_AND_WARM, request).await {
+                // An old emulator does not know the call, and needs no warmth.
+                Err(failure) if failure.code == Code::Unimplemented => Ok(()),
+                Err(failure) => Err(failure),
+                Ok((_, mut stream)) => {
+                    let answer = stream.message().await.map_err(Failure::of_status);
+                    answer.map(|_| ())
+                }
+            }
+        }
+        .boxed()
+    })
+}

@@ -1,0 +1,283 @@
+//! The client: what it can be asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::{
+    CheckAndMutateRowRequest, Mutation, MutateRowRequest, ReadModifyWriteRowRequest,
+    ReadModifyWriteRule, RowFilter, SampleRowKeysResponse,
+};
+use rowmill_model::MutationBatch;
+use tonic::metadata::AsciiMetadataValue;
+
+use crate::builder::ClientBuilder;
+use crate::bulk;
+use crate::entries::{self, Entries};
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+use crate::flow::{Budget, Limiter};
+use crate::limits::BulkLimits;
+use crate::read::{self, ReadRows, RowStream};
+use crate::retry::RetryPolicy;
+use crate::row::{self, Row};
+use crate::row_mutation::{RowMutation, is_idempotent};
+use crate::table_admin::TableAdmin;
+use crate::transport::{Transport, routing};
+use crate::unary::{self, Target};
+
+/// A client of one Bigtable instance. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Client(Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) data: Transport,
+    pub(crate) admin: Transport,
+    pub(crate) is_closed: Arc<AtomicBool>,
+    pub(crate) limiter: Limiter,
+    pub(crate) budget: Budget,
+    pub(crate) environment: Environment,
+    pub(crate) policies: Policies,
+    pub(crate) bulk_limits: BulkLimits,
+    pub(crate) instance_name: String,
+    pub(crate) app_profile: String,
+}
+
+/// A policy for each kind of call.
+#[derive(Debug, Clone)]
+pub(crate) struct Policies {
+    pub(crate) read: RetryPolicy,
+    pub(crate) scan: RetryPolicy,
+    pub(crate) write: RetryPolicy,
+    pub(crate) single_write: RetryPolicy,
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        Self {
+            read: RetryPolicy::reads(),
+            scan: RetryPolicy::scans(),
+            write: RetryPolicy::writes(),
+            single_write: RetryPolicy::never(),
+        }
+    }
+}
+
+impl Policies {
+    pub(crate) fn check(&self) -> Result<()> {
+        self.read.check("reads")?;
+        self.scan.check("scans")?;
+        self.write.check("writes")?;
+        self.single_write.check("single writes")
+    }
+}
+
+/// What became of a conditional write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    /// The filter let something through, so the first mutations were applied.
+    Matched,
+    /// It did not, so the second were.
+    NotMatched,
+}
+
+impl Client {
+    /// Starts making a client of the instance `instance` in the project `project`.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), rowmill_bigtable::Error> {
+    /// use rowmill_bigtable::Client;
+    ///
+    /// let client = Client::builder("my-project", "my-instance")
+    ///     .app_profile("ingest")
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(project: impl Into<String>, instance: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(project.into(), instance.into())
+    }
+
+    pub(crate) fn of(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    /// The full name of the instance: `projects/…/instances/…`.
+    pub fn instance_name(&self) -> &str {
+        &self.0.instance_name
+    }
+
+    /// The tables themselves.
+    pub fn table_admin(&self) -> TableAdmin {
+        TableAdmin::new(self.clone())
+    }
+
+    /// One row, or what a filter leaves of it; none if that is nothing.
+    pub async fn read_row(
+        &self,
+        table: &str,
+        key: impl Into<Bytes>,
+        filter: Option<RowFilter>,
+    ) -> Result<Option<Row>> {
+        let read = read::one_row(table, key.into(), filter);
+        let mut rows = read::read_rows(self, read, self.read_policy());
+        rows.try_next().await
+    }
+
+    /// Many rows. Nothing is sent before the stream is first asked.
+    pub fn read_rows(&self, read: ReadRows) -> RowStream {
+        read::read_rows(self, read, &self.0.policies.scan)
+    }
+
+    /// Writes one row. It is tried again only if all its mutations may happen twice.
+    pub async fn mutate_row(&self, table: &str, row: RowMutation) -> Result<()> {
+        entries::check(&row).map_err(|problem| {
+            Error::invalid("MutateRow", problem).with_row_key(row.key.clone())
+        })?;
+        let policy = if row.mutations.iter().all(is_idempotent) {
+            &self.0.policies.write
+        } else {
+            &self.0.policies.single_write
+        };
+        let request = MutateRowRequest {
+            table_name: table.to_owned(),
+            row_key: row.key,
+            mutations: row.mutations,
+            ..MutateRowRequest::default()
+        };
+        unary::mutate_row(self, request, policy).await
+    }
+
+    /// Writes many rows, and gives an outcome for each, in their order. Rows are applied in any order.
+    ///
+    /// The rows are cut into requests, which never get too large; rows that failed and may succeed are sent again, and only
+    /// those. A row beyond a limit is found before anything is sent, and fails alone.
+    pub async fn mutate_rows(&self, table: &str, rows: Vec<RowMutation>) -> Vec<Result<()>> {
+        let order = (0..index(rows.len())).collect();
+        bulk::mutate_rows(self, table, &rows, order, &self.0.policies.write).await
+    }
+
+    /// The same for a batch in rowmill's compact form, which goes to the wire without a structure for each cell. Rows that lie
+    /// close to each other travel together.
+    pub async fn mutate_batch(&self, table: &str, batch: Arc<MutationBatch>) -> Vec<Result<()>> {
+        let mut order: Vec<u32> = (0..index(Entries::len(&batch))).collect();
+        order.sort_by(|a, b| batch.key(*a as usize).cmp(batch.key(*b as usize)));
+        bulk::mutate_rows(self, table, &batch, order, &self.0.policies.write).await
+    }
+
+    /// Applies `matched` to a row if `predicate` lets anything of it through, and `not_matched` if not, in one step. Without a
+    /// predicate the question is whether the row exists. It is never sent twice, unless the server asks for it.
+    pub async fn check_and_mutate_row(
+        &self,
+        table: &str,
+        key: impl Into<Bytes>,
+        predicate: Option<RowFilter>,
+        matched: Vec<Mutation>,
+        not_matched: Vec<Mutation>,
+    ) -> Result<Checked> {
+        let request = CheckAndMutateRowRequest {
+            table_name: table.to_owned(),
+            row_key: key.into(),
+            predicate_filter: predicate,
+            true_mutations: matched,
+            false_mutations: not_matched,
+            ..CheckAndMutateRowRequest::default()
+        };
+        let response = unary::check_and_mutate_row(self, request).await?;
+        Ok(if response.predicate_matched {
+            Checked::Matched
+        } else {
+            Checked::NotMatched
+        })
+    }
+
+    /// Increments cells of a row or appends to them, in one step, and gives the cells as they are then. It is never sent twice,
+    /// unless the server asks for it.
+    pub async fn read_modify_write_row(
+        &self,
+        table: &str,
+        key: impl Into<Bytes>,
+        rules: Vec<ReadModifyWriteRule>,
+    ) -> Result<Row> {
+        let request = ReadModifyWriteRowRequest {
+            table_name: table.to_owned(),
+            row_key: key.into(),
+            rules,
+            ..ReadModifyWriteRowRequest::default()
+        };
+        let response = unary::read_modify_write_row(self, request).await?;
+        Ok(row::of_proto(response.row.unwrap_or_default()))
+    }
+
+    /// Keys that cut a table into parts of about equal size, and how many bytes lie before each.
+    pub async fn sample_row_keys(&self, table: &str) -> Result<Vec<SampleRowKeysResponse>> {
+        unary::sample_row_keys(self, table).await
+    }
+
+    /// Refuses calls from now on. Those in flight go on to their end. Closing twice is closing.
+    pub fn close(&self) {
+        self.0.is_closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.0.data
+    }
+
+    pub(crate) fn admin_transport(&self) -> &Transport {
+        &self.0.admin
+    }
+
+    pub(crate) fn target<'a>(&'a self, resource: &'a str) -> Target<'a> {
+        Target {
+            transport: &self.0.data,
+            environment: &self.0.environment,
+            resource,
+        }
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.0.environment
+    }
+
+    pub(crate) fn app_profile(&self) -> &str {
+        &self.0.app_profile
+    }
+
+    pub(crate) fn read_policy(&self) -> &RetryPolicy {
+        &self.0.policies.read
+    }
+
+    pub(crate) fn single_write_policy(&self) -> &RetryPolicy {
+        &self.0.policies.single_write
+    }
+
+    pub(crate) fn bulk_limits(&self) -> &BulkLimits {
+        &self.0.bulk_limits
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.0.budget
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.0.limiter
+    }
+
+    pub(crate) fn table_name(&self, table: &str) -> String {
+        format!("{}/tables/{table}", self.0.instance_name)
+    }
+
+    pub(crate) fn table_routing(&self, table_name: &str) -> AsciiMetadataValue {
+        routing(&[
+            ("table_name", table_name),
+            ("app_profile_id", self.app_profile()),
+        ])
+    }
+}
+
+fn index(rows: usize) -> u32 {
+    u32::try_from(rows).expect("a batch has fewer than four thousand million rows")
+}

@@ -1,0 +1,190 @@
+//! How fast bulk writes go: a budget of what is in flight, and a rate when the service names one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::RateLimitInfo;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::Code;
+
+use crate::limits::BulkLimits;
+use crate::timer::Timer;
+
+/// What bytes in flight are counted in.
+const BYTES_UNIT: usize = 1 << 10;
+
+/// The budget of everything in flight.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    requests: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    bytes_units_max: usize,
+}
+
+/// The part of the budget that one request holds until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    _request: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
+}
+
+impl Budget {
+    pub(crate) fn new(limits: &BulkLimits) -> Self {
+        let bytes_units_max = limits.bytes_in_flight_max.div_ceil(BYTES_UNIT);
+        Self {
+            requests: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
+            bytes: Arc::new(Semaphore::new(bytes_units_max)),
+            bytes_units_max,
+        }
+    }
+
+    /// Waits for room. A request beyond the whole budget goes alone.
+    pub(crate) async fn share(&self, bytes: usize) -> Share {
+        let units = bytes.div_ceil(BYTES_UNIT).clamp(1, self.bytes_units_max);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let open = "the budget is never closed";
+        let request = Arc::clone(&self.requests).acquire_owned().await;
+        let bytes = Arc::clone(&self.bytes).acquire_many_owned(units).await;
+        Share {
+            _request: request.expect(open),
+            _bytes: bytes.expect(open),
+        }
+    }
+}
+
+/// The slowest rate, in requests a second: fast enough to climb from within minutes.
+const RATE_MIN: f64 = 1.0;
+const RATE_MAX: f64 = 100_000.0;
+/// The rate of a limiter that has seen no request.
+const RATE_FIRST: f64 = 10.0;
+const FACTOR_MIN: f64 = 0.7;
+const FACTOR_MAX: f64 = 1.3;
+/// A rate grows only if so much of it is used: what nobody uses says nothing about what the service would bear.
+const USED_MIN: f64 = 0.8;
+/// After an error or a slow answer, for so long the rate is not lowered again.
+const BRAKE_PERIOD: Duration = Duration::from_secs(10);
+/// An answer that took longer counts as trouble.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// The rate of requests, once the service has asked for one. Pure: times are arguments.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rate {
+    /// Requests a second; none before the service has spoken.
+    limit: Option<f64>,
+    /// When the next request may go.
+    next: Instant,
+    /// Before this the rate does not change.
+    hold_until: Instant,
+    /// Since when requests are counted, and how many there were.
+    counted_since: Instant,
+    counted: u32,
+}
+
+impl Rate {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            limit: None,
+            next: now,
+            hold_until: now,
+            counted_since: now,
+            counted: 0,
+        }
+    }
+
+    /// Books the next request, and gives how long it must wait.
+    pub(crate) fn book(&mut self, now: Instant) -> Duration {
+        self.counted += 1;
+        let Some(limit) = self.limit else {
+            return Duration::ZERO;
+        };
+        let at = self.next.max(now);
+        self.next = at + Duration::from_secs_f64(1.0 / limit);
+        at.saturating_duration_since(now)
+    }
+
+    /// What the service said in a response.
+    pub(crate) fn told(&mut self, info: &RateLimitInfo, now: Instant) {
+        let period = info.period.and_then(|period| Duration::try_from(period).ok());
+        let Some(period) = period.filter(|period| !period.is_zero()) else {
+            return;
+        };
+        if !info.factor.is_finite() || info.factor <= 0.0 {
+            return;
+        }
+        self.scale(info.factor, period, now);
+    }
+
+    /// How a request ended: an error that speaks of overload, or an answer that took too long, lowers the rate.
+    pub(crate) fn ended(&mut self, code: Code, took: Duration, now: Instant) {
+        let is_overload = matches!(
+            code,
+            Code::DeadlineExceeded | Code::Unavailable | Code::ResourceExhausted
+        );
+        if self.limit.is_some() && (is_overload || took > SLOW) {
+            self.scale(FACTOR_MIN, BRAKE_PERIOD, now);
+        }
+    }
+
+    fn scale(&mut self, factor: f64, period: Duration, now: Instant) {
+        if now < self.hold_until {
+            return;
+        }
+        let used = self.used(now);
+        let limit = self.limit.unwrap_or(used.max(RATE_FIRST));
+        let factor = factor.clamp(FACTOR_MIN, FACTOR_MAX);
+        let grows_unused = factor > 1.0 && self.limit.is_some() && used < USED_MIN * limit;
+        let factor = if grows_unused { 1.0 } else { factor };
+        self.limit = Some((limit * factor).clamp(RATE_MIN, RATE_MAX));
+        self.hold_until = now + period;
+        self.counted_since = now;
+        self.counted = 0;
+    }
+
+    /// Requests a second since they are counted.
+    fn used(&self, now: Instant) -> f64 {
+        let seconds = now
+            .saturating_duration_since(self.counted_since)
+            .as_secs_f64();
+        f64::from(self.counted) / seconds.max(0.001)
+    }
+}
+
+/// A rate that many requests share.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    rate: Mutex<Rate>,
+    timer: Arc<dyn Timer>,
+}
+
+impl Limiter {
+    pub(crate) fn new(timer: Arc<dyn Timer>) -> Self {
+        Self {
+            rate: Mutex::new(Rate::new(timer.now())),
+            timer,
+        }
+    }
+
+    /// Waits for the next request's turn.
+    pub(crate) async fn turn(&self) {
+        let wait = self.with(|rate, now| rate.book(now));
+        if !wait.is_zero() {
+            self.timer.sleep(wait).await;
+        }
+    }
+
+    pub(crate) fn told(&self, info: &RateLimitInfo) {
+        self.with(|rate, now| rate.told(info, now));
+    }
+
+    pub(crate) fn ended(&self, code: Code, took: Duration) {
+        self.with(|rate, now| rate.ended(code, took, now));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Rate, Instant) -> T) -> T {
+        let now = self.timer.now();
+        work(
+            &mut self.rate.lock().unwrap_or_else(PoisonError::into_inner),
+            now,
+        )
+    }
+}

@@ -1,0 +1,121 @@
+//! Bigtable's limits, found before anything is sent, and how many rows make a good request.
+//!
+//! Source of the limits: <https://cloud.google.com/bigtable/quotas>.
+
+use rowmill_rowkey::KEY_BYTES_MAX;
+use rowmill_store::{QUALIFIER_BYTES_MAX, VALUE_BYTES_MAX};
+
+/// The most mutations of one row, and of one request.
+pub const MUTATIONS_MAX: usize = 100_000;
+
+/// How a bulk write is cut into requests, and how many of them are under way at once.
+///
+/// A row that alone is beyond `bytes_max` or `mutations_max` is a request of its own: a batch is split, never refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BulkLimits {
+    /// The most rows of one request.
+    pub rows_max: usize,
+    /// The most bytes of one request.
+    pub bytes_max: usize,
+    /// The most mutations of one request, over all rows; at most [`MUTATIONS_MAX`].
+    pub mutations_max: usize,
+    /// The most requests under way at once, over all bulk writes of a client.
+    pub requests_in_flight_max: usize,
+    /// The most bytes under way at once, over all bulk writes of a client.
+    pub bytes_in_flight_max: usize,
+}
+
+impl Default for BulkLimits {
+    /// 500 rows, 4 MiB and 50,000 mutations a request; 32 requests and 64 MiB in flight.
+    fn default() -> Self {
+        Self {
+            rows_max: 500,
+            bytes_max: 4 << 20,
+            mutations_max: 50_000,
+            requests_in_flight_max: 32,
+            bytes_in_flight_max: 64 << 20,
+        }
+    }
+}
+
+impl BulkLimits {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let positive = [
+            ("rows_max", self.rows_max),
+            ("bytes_max", self.bytes_max),
+            ("mutations_max", self.mutations_max),
+            ("requests_in_flight_max", self.requests_in_flight_max),
+            ("bytes_in_flight_max", self.bytes_in_flight_max),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{name} is zero"));
+        }
+        if self.mutations_max > MUTATIONS_MAX {
+            return Err(format!(
+                "mutations_max is {}, and a request has at most {MUTATIONS_MAX}",
+                self.mutations_max
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What a row is, for cutting batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Bytes on the wire.
+    pub(crate) bytes: usize,
+    pub(crate) mutations: usize,
+    pub(crate) is_idempotent: bool,
+}
+
+/// Checks the parts of a row mutation one by one; the first that is beyond a limit is told.
+pub(crate) fn check_key(key: &[u8]) -> Result<(), String> {
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        return Err(format!(
+            "a row key has 1 to {KEY_BYTES_MAX} bytes, not {}",
+            key.len()
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_qualifier(qualifier: &[u8]) -> Result<(), String> {
+    if qualifier.len() > QUALIFIER_BYTES_MAX {
+        return Err(format!(
+            "a qualifier has at most {QUALIFIER_BYTES_MAX} bytes, not {}",
+            qualifier.len()
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_value(value: &[u8]) -> Result<(), String> {
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(format!(
+            "a value has at most {VALUE_BYTES_MAX} bytes, not {}",
+            value.len()
+        ));
+    }
+    Ok(())
+}
+
+/// `is_server_time` says that the server's clock was asked for.
+pub(crate) fn check_timestamp(micros: i64, is_server_time: bool) -> Result<(), String> {
+    if is_server_time || micros >= 0 && micros % rowmill_model::TIMESTAMP_MICROS_STEP == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "the cell timestamp {micros} is no whole millisecond since 1970"
+    ))
+}
+
+pub(crate) fn check_count(mutations: usize) -> Result<(), String> {
+    match mutations {
+        0 => Err("it has no mutation".to_owned()),
+        1..=MUTATIONS_MAX => Ok(()),
+        _ => Err(format!(
+            "a row has at most {MUTATIONS_MAX} mutations at once, not {mutations}"
+        )),
+    }
+}

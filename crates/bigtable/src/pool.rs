@@ -1,0 +1,173 @@
+//! The channels of a client: a few connections, each replaced before the server closes it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::environment::Environment;
+use crate::failure::Failure;
+
+/// The server closes a connection after an hour, at a moment that suits it. Each is replaced five minutes around this age.
+pub(crate) const REFRESH_AFTER: Duration = Duration::from_secs(45 * 60);
+const REFRESH_SPREAD: Duration = Duration::from_secs(5 * 60);
+/// How long to wait after a connection could not be replaced.
+const REFRESH_RETRY: Duration = Duration::from_secs(60);
+
+/// What is done to a new channel before it is used.
+pub(crate) type Warm =
+    Arc<dyn Fn(Channel) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
+
+/// Some channels to one endpoint.
+pub(crate) struct Pool {
+    endpoint: Endpoint,
+    slots: Vec<Slot>,
+    next: AtomicUsize,
+    warm: Option<Warm>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    channel: RwLock<Channel>,
+    in_flight: Arc<AtomicUsize>,
+}
+
+/// A channel that counts as busier until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) channel: Channel,
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool")
+            .field("endpoint", self.endpoint.uri())
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// Connects `channels` times, and warms what it connected.
+    pub(crate) async fn connect(
+        endpoint: Endpoint,
+        channels: usize,
+        warm: Option<Warm>,
+    ) -> Result<Self, Failure> {
+        let connecting = (0..channels).map(|_| connect(&endpoint, warm.as_ref()));
+        let connected = futures::future::try_join_all(connecting).await?;
+        Ok(Self::of(endpoint, connected, warm))
+    }
+
+    /// A pool that connects when it is first used.
+    pub(crate) fn lazy(endpoint: Endpoint) -> Self {
+        let channel = endpoint.connect_lazy();
+        Self::of(endpoint, vec![channel], None)
+    }
+
+    fn of(endpoint: Endpoint, channels: Vec<Channel>, warm: Option<Warm>) -> Self {
+        let slot = |channel| Slot {
+            channel: RwLock::new(channel),
+            in_flight: Arc::default(),
+        };
+        Self {
+            endpoint,
+            slots: channels.into_iter().map(slot).collect(),
+            next: AtomicUsize::new(0),
+            warm,
+        }
+    }
+
+    /// The channel with the fewest calls in flight; of several, each in its turn.
+    pub(crate) fn lease(&self) -> Lease {
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let slot = (0..self.slots.len())
+            .map(|offset| &self.slots[(first + offset) % self.slots.len()])
+            .min_by_key(|slot| slot.in_flight.load(Ordering::Relaxed))
+            .expect("a pool has a channel");
+        slot.in_flight.fetch_add(1, Ordering::Relaxed);
+        Lease {
+            channel: slot.read(),
+            in_flight: Arc::clone(&slot.in_flight),
+        }
+    }
+
+    /// Replaces each channel when it has reached its age, for as long as the pool is in use.
+    pub(crate) fn refresh(self: &Arc<Self>, after: Duration, environment: &Environment) {
+        for index in 0..self.slots.len() {
+            let refreshing = refresh(Arc::downgrade(self), index, after, environment.clone());
+            tokio::spawn(refreshing);
+        }
+    }
+}
+
+impl Slot {
+    fn read(&self) -> Channel {
+        let channel = self.channel.read().unwrap_or_else(PoisonError::into_inner);
+        channel.clone()
+    }
+
+    fn replace(&self, channel: Channel) {
+        *self.channel.write().unwrap_or_else(PoisonError::into_inner) = channel;
+    }
+}
+
+async fn connect(endpoint: &Endpoint, warm: Option<&Warm>) -> Result<Channel, Failure> {
+    let channel = endpoint.connect().await.map_err(|error| {
+        let message = format!("cannot connect to {}: {}", endpoint.uri(), causes(&error));
+        Failure::new(tonic::Code::Unavailable, message)
+    })?;
+    if let Some(warm) = warm {
+        warm(channel.clone()).await?;
+    }
+    Ok(channel)
+}
+
+/// Calls in flight keep the old channel alive until they are done.
+async fn refresh(pool: Weak<Pool>, index: usize, after: Duration, environment: Environment) {
+    let spread = REFRESH_SPREAD.min(after / 9);
+    let age = || (after - spread) + 2 * spread.mul_f64(environment.random.unit());
+    let mut wait = age();
+    loop {
+        environment.timer.sleep(wait).await;
+        let Some(pool) = pool.upgrade() else { return };
+        wait = match connect(&pool.endpoint, pool.warm.as_ref()).await {
+            Ok(channel) => {
+                pool.slots[index].replace(channel);
+                tracing::debug!(index, "refreshed a channel");
+                age()
+            }
+            Err(failure) => {
+                tracing::warn!(
+                    index,
+                    message = failure.message,
+                    "a channel could not be refreshed"
+                );
+                REFRESH_RETRY.min(after)
+            }
+        };
+    }
+}
+
+/// An error and what is behind it, on one line.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}

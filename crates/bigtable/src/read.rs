@@ -1,0 +1,291 @@
+//! Reading rows: the request, and a stream that outlives the connections it comes over.
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::row_range::{EndKey, StartKey};
+use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::{
+    ReadRowsRequest, ReadRowsResponse, RowFilter, RowRange, RowSet,
+};
+use prost::Message as _;
+use rowmill_rowkey::KeyRange;
+use tonic::Code;
+
+use crate::assembler::Assembler;
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::failure::Failure;
+use crate::resume;
+use crate::retry::{Retries, RetryPolicy};
+use crate::row::Row;
+use crate::transport::{Call, Method, Responses};
+
+const READ_ROWS: Method = Method {
+    name: "ReadRows",
+    path: "/google.bigtable.v2.Bigtable/ReadRows",
+};
+
+/// Which rows of a table to read, and what of them. Without keys and ranges it is the whole table.
+///
+/// ```
+/// use rowmill_bigtable::{ReadRows, filter};
+///
+/// let latest = ReadRows::new("events_fact")
+///     .prefix("user-7#")
+///     .filter(filter::chain([filter::family("event_data"), filter::cells_per_column(1)]))
+///     .limit(20);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadRows {
+    request: ReadRowsRequest,
+}
+
+impl ReadRows {
+    /// All rows of `table`, which is a table's name within the instance.
+    pub fn new(table: impl Into<String>) -> Self {
+        Self {
+            request: ReadRowsRequest {
+                table_name: table.into(),
+                ..ReadRowsRequest::default()
+            },
+        }
+    }
+
+    /// The row of `key`, beside what was asked for before.
+    pub fn row(mut self, key: impl Into<Bytes>) -> Self {
+        self.rows().row_keys.push(key.into());
+        self
+    }
+
+    /// The rows of a range, beside what was asked for before.
+    pub fn range(mut self, range: &KeyRange) -> Self {
+        self.rows().row_ranges.push(row_range(range));
+        self
+    }
+
+    /// The rows whose keys begin with `prefix`, beside what was asked for before.
+    pub fn prefix(self, prefix: impl Into<Vec<u8>>) -> Self {
+        self.range(&KeyRange::prefix(prefix.into()))
+    }
+
+    /// Only what passes `filter`.
+    pub fn filter(mut self, filter: RowFilter) -> Self {
+        self.request.filter = Some(filter);
+        self
+    }
+
+    /// Only so many rows.
+    ///
+    /// # Panics
+    /// If `rows` is zero, which Bigtable takes for no limit.
+    pub fn limit(mut self, rows: u64) -> Self {
+        assert!(rows > 0, "a read of no rows is no read");
+        self.request.rows_limit = i64::try_from(rows).unwrap_or(i64::MAX);
+        self
+    }
+
+    /// From the last row to the first.
+    pub fn reversed(mut self) -> Self {
+        self.request.reversed = true;
+        self
+    }
+
+    fn rows(&mut self) -> &mut RowSet {
+        self.request.rows.get_or_insert_default()
+    }
+
+    pub(crate) fn into_request(self) -> ReadRowsRequest {
+        self.request
+    }
+}
+
+/// A request as Bigtable defines it. The names of the table and the app profile in it are replaced by the client's.
+impl From<ReadRowsRequest> for ReadRows {
+    fn from(request: ReadRowsRequest) -> Self {
+        let table = request.table_name.rsplit('/').next().unwrap_or_default();
+        Self {
+            request: ReadRowsRequest {
+                table_name: table.to_owned(),
+                ..request
+            },
+        }
+    }
+}
+
+fn row_range(range: &KeyRange) -> RowRange {
+    let start = Bytes::copy_from_slice(&range.start);
+    let end = range.end.as_deref().map(Bytes::copy_from_slice);
+    RowRange {
+        start_key: (!start.is_empty()).then_some(StartKey::StartKeyClosed(start)),
+        end_key: end.map(EndKey::EndKeyOpen),
+    }
+}
+
+/// The rows of a read, in key order.
+///
+/// An error ends the stream, with one exception: a row that is too large to be read is an error that names its key, and the rows
+/// after it follow.
+pub type RowStream = BoxStream<'static, Result<Row>>;
+
+/// Starts a read.
+pub(crate) fn read_rows(client: &Client, read: ReadRows, policy: &RetryPolicy) -> RowStream {
+    let state = Reading::new(client, read, policy);
+    stream::unfold(state, |mut state| async move {
+        let step = state.step().await?;
+        Some((step, state))
+    })
+    .flat_map(|step| {
+        let (rows, error) = match step {
+            Ok(rows) => (rows, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        stream::iter(rows.into_iter().map(Ok).chain(error.map(Err)))
+    })
+    .boxed()
+}
+
+/// A read under way.
+struct Reading {
+    client: Client,
+    call: Call,
+    resource: String,
+    /// What is left to read.
+    request: Box<ReadRowsRequest>,
+    limit: Option<i64>,
+    delivered: i64,
+    assembler: Assembler,
+    retries: Retries,
+    responses: Option<Box<Responses<ReadRowsResponse>>>,
+    is_over: bool,
+}
+
+impl Reading {
+    fn new(client: &Client, read: ReadRows, policy: &RetryPolicy) -> Self {
+        let mut request = Box::new(read.into_request());
+        let resource = client.table_name(&request.table_name);
+        let call = Call::new(READ_ROWS, client.table_routing(&resource));
+        request.table_name.clone_from(&resource);
+        client.app_profile().clone_into(&mut request.app_profile_id);
+        Self {
+            client: client.clone(),
+            call,
+            resource,
+            limit: (request.rows_limit > 0).then_some(request.rows_limit),
+            delivered: 0,
+            assembler: Assembler::new(request.reversed),
+            retries: client.environment().retries(policy),
+            responses: None,
+            is_over: false,
+            request,
+        }
+    }
+
+    /// The next rows; none at the end.
+    async fn step(&mut self) -> Option<Result<Vec<Row>>> {
+        while !self.is_over {
+            match self.receive().await {
+                Ok(Some(message)) => match self.take(message) {
+                    Ok(rows) if rows.is_empty() => {}
+                    Ok(rows) => return Some(Ok(rows)),
+                    Err(error) => return Some(self.end(error)),
+                },
+                Ok(None) => {
+                    self.is_over = true;
+                    if let Err(error) = self.assembler.finish() {
+                        let failure = Failure::new(Code::Internal, error.to_string());
+                        return Some(self.end(self.error(failure)));
+                    }
+                }
+                Err(failure) => {
+                    if let Err(error) = self.recover(failure).await {
+                        return Some(Err(error));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    async fn receive(&mut self) -> std::result::Result<Option<ReadRowsResponse>, Failure> {
+        if self.responses.is_none() {
+            let request = self.request.encode_to_vec().into();
+            let deadline = self.retries.begin();
+            let opened = self.client.transport().open(&self.call, request, deadline);
+            self.responses = Some(Box::new(opened.await?));
+        }
+        let responses = self.responses.as_mut().expect("opened above");
+        responses.next().await
+    }
+
+    fn take(&mut self, message: ReadRowsResponse) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        let before = self.assembler.last_key().cloned();
+        let taken = self.assembler.take(message, &mut rows);
+        taken.map_err(|error| self.error(Failure::new(Code::Internal, error.to_string())))?;
+        if self.assembler.last_key() != before.as_ref() {
+            self.retries.progressed();
+        }
+        self.delivered += i64::try_from(rows.len()).expect("a message has few rows");
+        Ok(rows)
+    }
+
+    /// Gets ready for another attempt; or gives the error that the caller shall see. The read may go on after it.
+    async fn recover(&mut self, mut failure: Failure) -> Result<()> {
+        self.responses = None;
+        self.assembler.restart();
+        self.call.note(&failure);
+        if self.limit.is_some_and(|limit| self.delivered >= limit) {
+            // All rows are there; how their stream ended does not matter.
+            self.is_over = true;
+            return Ok(());
+        }
+        if let Some(key) = failure.large_row.take() {
+            let error = self.error(failure).with_row_key(key.clone());
+            self.is_over = self.assembler.skip(key).is_err() || !self.narrow();
+            self.retries.progressed();
+            return Err(error);
+        }
+        match self.retries.wait(failure).await {
+            Ok(()) => {
+                self.is_over = !self.narrow();
+                Ok(())
+            }
+            Err(failure) => {
+                self.is_over = true;
+                Err(self.error(failure))
+            }
+        }
+    }
+
+    /// Takes from the request what has come already; false if nothing is left.
+    fn narrow(&mut self) -> bool {
+        let Some(last) = self.assembler.last_key() else {
+            return true;
+        };
+        let left = resume::beyond(self.request.rows.as_ref(), last, self.request.reversed);
+        if let Some(limit) = self.limit {
+            self.request.rows_limit = limit - self.delivered;
+        }
+        let is_left = left.is_some();
+        self.request.rows = left;
+        is_left
+    }
+
+    fn end(&mut self, error: Error) -> Result<Vec<Row>> {
+        self.is_over = true;
+        Err(error)
+    }
+
+    fn error(&self, failure: Failure) -> Error {
+        Error::of(failure, READ_ROWS.name, &self.resource)
+            .with_attempts(self.retries.attempts_total)
+    }
+}
+
+/// The read of one row.
+pub(crate) fn one_row(table: &str, key: Bytes, filter: Option<RowFilter>) -> ReadRows {
+    let read = ReadRows::new(table).row(key).limit(1);
+    match filter {
+        Some(filter) => read.filter(filter),
+        None => read,
+    }
+}

@@ -1,0 +1,247 @@
+//! One attempt of one call: a channel, the headers, the stream of responses.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
+use bytes::Bytes;
+use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::FeatureFlags;
+use http::uri::PathAndQuery;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use prost::Message;
+use tonic::client::Grpc;
+use tonic::metadata::{AsciiMetadataValue, MetadataKey, MetadataMap};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Streaming};
+
+use crate::codec::RequestBytes;
+use crate::credentials::Authorization;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::pool::{Lease, Pool};
+use crate::timer::Wait;
+
+/// The largest message in either direction.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// What stays as it is in a routing header.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// Headers that the service sets on a failed attempt and wants back on the next.
+const COOKIE_PREFIX: &str = "x-goog-cbt-cookie";
+
+/// A method of a service.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Method {
+    /// Its name, for errors.
+    pub(crate) name: &'static str,
+    pub(crate) path: &'static str,
+}
+
+/// What all calls of a client share.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    pub(crate) pool: Arc<Pool>,
+    authorization: Authorization,
+    environment: Environment,
+    is_closed: Arc<AtomicBool>,
+}
+
+/// What a call sends, whatever the number of attempts.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    /// `table_name=…&app_profile_id=…`
+    pub(crate) routing: AsciiMetadataValue,
+    cookies: Cookies,
+}
+
+impl Call {
+    pub(crate) fn new(method: Method, routing: AsciiMetadataValue) -> Self {
+        Self {
+            method,
+            routing,
+            cookies: Cookies::default(),
+        }
+    }
+
+    /// Remembers what a failed attempt wants to be told.
+    pub(crate) fn note(&mut self, failure: &Failure) {
+        self.cookies.absorb(&failure.metadata);
+    }
+}
+
+/// Routing cookies: the newest of each name, for as long as the operation lasts.
+#[derive(Debug, Default)]
+struct Cookies(MetadataMap);
+
+impl Cookies {
+    fn absorb(&mut self, metadata: &MetadataMap) {
+        for key in metadata.keys() {
+            if let tonic::metadata::KeyRef::Ascii(key) = key
+                && key.as_str().starts_with(COOKIE_PREFIX)
+                && let Some(value) = metadata.get(key)
+            {
+                self.0.insert(key.clone(), value.clone());
+            }
+        }
+    }
+
+    fn add_to(&self, metadata: &mut MetadataMap) {
+        metadata.as_mut().extend(self.0.clone().into_headers());
+    }
+}
+
+/// A routing header's value: names and values, encoded as in a query.
+pub(crate) fn routing(parameters: &[(&str, &str)]) -> AsciiMetadataValue {
+    let encoded: Vec<_> = parameters
+        .iter()
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, UNRESERVED)))
+        .collect();
+    AsciiMetadataValue::try_from(encoded.join("&")).expect("percent-encoded text is ASCII")
+}
+
+impl Transport {
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        authorization: Authorization,
+        environment: Environment,
+        is_closed: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            pool,
+            authorization,
+            environment,
+            is_closed,
+        }
+    }
+
+    /// Sends one attempt, which is over at `deadline`, and gives the stream of its responses once it has begun.
+    pub(crate) async fn open<T: Message + Default + 'static>(
+        &self,
+        call: &Call,
+        request: Bytes,
+        deadline: Instant,
+    ) -> Result<Responses<T>, Failure> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Failure::new(Code::Cancelled, "the client is closed"));
+        }
+        let mut expiry = self.environment.timer.until(deadline);
+        let timeout = deadline.saturating_duration_since(self.environment.timer.now());
+        let lease = self.pool.lease();
+        let opening = async {
+            let authorization = self.authorization.headers().await?;
+            let mut request = Request::new(request);
+            set_headers(request.metadata_mut(), call, authorization);
+            request.set_timeout(timeout);
+            send(lease.channel.clone(), call.method.path, request).await
+        };
+        let (metadata, stream) = before(&mut expiry, opening).await??;
+        Ok(Responses {
+            stream,
+            metadata,
+            expiry,
+            _lease: lease,
+        })
+    }
+}
+
+/// Sends one call over a channel.
+pub(crate) async fn send<T: Message + Default + 'static>(
+    channel: Channel,
+    path: &'static str,
+    request: Request<Bytes>,
+) -> Result<(MetadataMap, Streaming<T>), Failure> {
+    let mut grpc = Grpc::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    grpc.ready().await.map_err(|error| {
+        let message = format!("the connection failed: {}", crate::pool::causes(&error));
+        Failure::new(Code::Unavailable, message)
+    })?;
+    let path = PathAndQuery::from_static(path);
+    let response = grpc
+        .server_streaming(request, path, RequestBytes::new())
+        .await;
+    let (metadata, stream, _) = response.map_err(Failure::of_status)?.into_parts();
+    Ok((metadata, stream))
+}
+
+fn set_headers(metadata: &mut MetadataMap, call: &Call, authorization: MetadataMap) {
+    metadata.as_mut().extend(authorization.into_headers());
+    metadata.insert("x-goog-request-params", call.routing.clone());
+    set_identity(metadata);
+    call.cookies.add_to(metadata);
+}
+
+/// What the client is and can do: the same on every call.
+pub(crate) fn set_identity(metadata: &mut MetadataMap) {
+    let client = concat!("gl-rust/1 rowmill-bigtable/", env!("CARGO_PKG_VERSION"));
+    metadata.insert("x-goog-api-client", AsciiMetadataValue::from_static(client));
+    let key = MetadataKey::from_static("bigtable-features");
+    metadata.insert(key, features());
+}
+
+/// Only what this client does.
+fn features() -> AsciiMetadataValue {
+    let flags = FeatureFlags {
+        reverse_scans: true,
+        mutate_rows_rate_limit: true,
+        mutate_rows_rate_limit2: true,
+        last_scanned_row_responses: true,
+        routing_cookie: true,
+        retry_info: true,
+        ..FeatureFlags::default()
+    };
+    AsciiMetadataValue::try_from(URL_SAFE.encode(flags.encode_to_vec())).expect("base64 is ASCII")
+}
+
+/// The responses of one attempt.
+pub(crate) struct Responses<T> {
+    stream: Streaming<T>,
+    /// The headers that came before the first.
+    metadata: MetadataMap,
+    expiry: Wait,
+    _lease: Lease,
+}
+
+impl<T> Responses<T> {
+    /// The next response; none when the stream ended well.
+    pub(crate) async fn next(&mut self) -> Result<Option<T>, Failure> {
+        let received = before(&mut self.expiry, self.stream.message()).await?;
+        received.map_err(|status| {
+            let mut failure = Failure::of_status(status);
+            let trailers = std::mem::replace(&mut failure.metadata, self.metadata.clone());
+            failure.metadata.as_mut().extend(trailers.into_headers());
+            failure
+        })
+    }
+
+    /// The one response of a call that has just one.
+    pub(crate) async fn only(mut self) -> Result<T, Failure> {
+        let missing = || Failure::new(Code::Internal, "the response is missing");
+        let message = self.next().await?.ok_or_else(missing)?;
+        match self.next().await? {
+            None => Ok(message),
+            Some(_) => Err(Failure::new(Code::Internal, "there are two responses")),
+        }
+    }
+}
+
+/// What `work` gives, if it does before `expiry`.
+async fn before<T>(expiry: &mut Wait, work: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        () = expiry => Err(Failure::new(Code::DeadlineExceeded, "the attempt took too long")),
+    }
+}
+
+/// The longest time to wait for a connection.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

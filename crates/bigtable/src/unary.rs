@@ -1,0 +1,157 @@
+//! Calls that send one message, and are sent again as their policy says.
+
+use bytes::Bytes;
+use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::{
+    CheckAndMutateRowRequest, CheckAndMutateRowResponse, MutateRowRequest, MutateRowResponse,
+    ReadModifyWriteRowRequest, ReadModifyWriteRowResponse, SampleRowKeysRequest,
+    SampleRowKeysResponse,
+};
+use prost::Message;
+
+use crate::client::Client;
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+use crate::failure::Failure;
+use crate::retry::RetryPolicy;
+use crate::transport::{Call, Method, Responses, Transport};
+
+const MUTATE_ROW: Method = Method {
+    name: "MutateRow",
+    path: "/google.bigtable.v2.Bigtable/MutateRow",
+};
+const CHECK_AND_MUTATE_ROW: Method = Method {
+    name: "CheckAndMutateRow",
+    path: "/google.bigtable.v2.Bigtable/CheckAndMutateRow",
+};
+const READ_MODIFY_WRITE_ROW: Method = Method {
+    name: "ReadModifyWriteRow",
+    path: "/google.bigtable.v2.Bigtable/ReadModifyWriteRow",
+};
+const SAMPLE_ROW_KEYS: Method = Method {
+    name: "SampleRowKeys",
+    path: "/google.bigtable.v2.Bigtable/SampleRowKeys",
+};
+
+/// Where a call goes, and what an error about it names.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) transport: &'a Transport,
+    pub(crate) environment: &'a Environment,
+    pub(crate) resource: &'a str,
+}
+
+/// Sends a message and gives the one that answers it.
+pub(crate) async fn unary<T: Message + Default + 'static>(
+    target: &Target<'_>,
+    call: Call,
+    request: &impl Message,
+    policy: &RetryPolicy,
+) -> Result<T> {
+    retry(target, call, request, policy, Responses::only).await
+}
+
+/// Makes attempts until `finish` makes something of the responses of one, or a failure is final.
+async fn retry<M, T, F>(
+    target: &Target<'_>,
+    mut call: Call,
+    request: &impl Message,
+    policy: &RetryPolicy,
+    finish: impl Fn(Responses<M>) -> F,
+) -> Result<T>
+where
+    M: Message + Default + 'static,
+    F: Future<Output = std::result::Result<T, Failure>>,
+{
+    let request: Bytes = request.encode_to_vec().into();
+    let mut retries = target.environment.retries(policy);
+    loop {
+        let deadline = retries.begin();
+        let opened = target.transport.open(&call, request.clone(), deadline).await;
+        let attempt = match opened {
+            Ok(responses) => finish(responses).await,
+            Err(failure) => Err(failure),
+        };
+        let failure = match attempt {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        call.note(&failure);
+        if let Err(failure) = retries.wait(failure).await {
+            return Err(Error::of(failure, call.method.name, target.resource)
+                .with_attempts(retries.attempts_total));
+        }
+    }
+}
+
+/// Writes one row.
+pub(crate) async fn mutate_row(
+    client: &Client,
+    mut request: MutateRowRequest,
+    policy: &RetryPolicy,
+) -> Result<()> {
+    let resource = client.table_name(&request.table_name);
+    request.table_name.clone_from(&resource);
+    client.app_profile().clone_into(&mut request.app_profile_id);
+    let call = Call::new(MUTATE_ROW, client.table_routing(&resource));
+    let key = request.row_key.clone();
+    unary(&client.target(&resource), call, &request, policy)
+        .await
+        .map(|MutateRowResponse {}| ())
+        .map_err(|error| error.with_row_key(key))
+}
+
+/// Writes one row if a filter lets something of it through, or if not.
+pub(crate) async fn check_and_mutate_row(
+    client: &Client,
+    mut request: CheckAndMutateRowRequest,
+) -> Result<CheckAndMutateRowResponse> {
+    let resource = client.table_name(&request.table_name);
+    request.table_name.clone_from(&resource);
+    client.app_profile().clone_into(&mut request.app_profile_id);
+    let call = Call::new(CHECK_AND_MUTATE_ROW, client.table_routing(&resource));
+    let policy = client.single_write_policy();
+    let key = request.row_key.clone();
+    unary(&client.target(&resource), call, &request, policy)
+        .await
+        .map_err(|error| error.with_row_key(key))
+}
+
+/// Changes cells of one row by what is in them.
+pub(crate) async fn read_modify_write_row(
+    client: &Client,
+    mut request: ReadModifyWriteRowRequest,
+) -> Result<ReadModifyWriteRowResponse> {
+    let resource = client.table_name(&request.table_name);
+    request.table_name.clone_from(&resource);
+    client.app_profile().clone_into(&mut request.app_profile_id);
+    let call = Call::new(READ_MODIFY_WRITE_ROW, client.table_routing(&resource));
+    let policy = client.single_write_policy();
+    let key = request.row_key.clone();
+    unary(&client.target(&resource), call, &request, policy)
+        .await
+        .map_err(|error| error.with_row_key(key))
+}
+
+/// Keys that cut a table into parts of about equal size.
+pub(crate) async fn sample_row_keys(
+    client: &Client,
+    table: &str,
+) -> Result<Vec<SampleRowKeysResponse>> {
+    let resource = client.table_name(table);
+    let request = SampleRowKeysRequest {
+        table_name: resource.clone(),
+        app_profile_id: client.app_profile().to_owned(),
+        ..SampleRowKeysRequest::default()
+    };
+    let call = Call::new(SAMPLE_ROW_KEYS, client.table_routing(&resource));
+    let target = client.target(&resource);
+    // An attempt that was cut off says nothing: samples are of a table as it is at one moment.
+    let all = async |mut responses: Responses<SampleRowKeysResponse>| {
+        let mut samples = Vec::new();
+        while let Some(sample) = responses.next().await? {
+            samples.push(sample);
+        }
+        Ok(samples)
+    };
+    retry(&target, call, &request, client.read_policy(), all).await
+}
