@@ -41,7 +41,9 @@ impl Authorization {
             .build();
         credentials.map(Self::Token).map_err(|error| {
             let message = format!("there are no usable credentials: {}", causes(&error));
-            Error::new(Code::Unauthenticated, "Client::builder", message).with_hint(HINT)
+            Error::new(Code::Unauthenticated, "Client::builder", message)
+                .with_hint(HINT)
+                .with_source(error)
         })
     }
 

@@ -138,7 +138,8 @@ async fn refresh(pool: Weak<Pool>, index: usize, after: Duration, environment: E
     let age = || (after - spread) + 2 * spread.mul_f64(environment.random.unit());
     let mut wait = age();
     loop {
-        environment.timer.sleep(wait).await;
+        let due = environment.timer.now() + wait;
+        environment.timer.until(due).await;
         let Some(pool) = pool.upgrade() else { return };
         wait = match connect(&pool.endpoint, pool.warm.as_ref()).await {
             Ok(channel) => {

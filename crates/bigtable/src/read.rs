@@ -10,7 +10,7 @@ use prost::Message as _;
 use rowmill_rowkey::KeyRange;
 use tonic::Code;
 
-use crate::assembler::Assembler;
+use crate::assembler::{Assembler, ProtocolError};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
@@ -133,14 +133,23 @@ pub(crate) fn read_rows(client: &Client, read: ReadRows, policy: &RetryPolicy) -
         let step = state.step().await?;
         Some((step, state))
     })
-    .flat_map(|step| {
-        let (rows, error) = match step {
-            Ok(rows) => (rows, None),
-            Err(error) => (Vec::new(), Some(error)),
-        };
+    .flat_map(|Step { rows, error }| {
         stream::iter(rows.into_iter().map(Ok).chain(error.map(Err)))
     })
     .boxed()
+}
+
+/// Rows, and what went wrong after them.
+#[derive(Default)]
+struct Step {
+    rows: Vec<Row>,
+    error: Option<Error>,
+}
+
+impl Step {
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.error.is_none()
+    }
 }
 
 /// A read under way.
@@ -179,27 +188,21 @@ impl Reading {
         }
     }
 
-    /// The next rows; none at the end.
-    async fn step(&mut self) -> Option<Result<Vec<Row>>> {
+    /// The next rows, or the next error; none at the end.
+    async fn step(&mut self) -> Option<Step> {
         while !self.is_over {
+            let mut step = Step::default();
             match self.receive().await {
-                Ok(Some(message)) => match self.take(message) {
-                    Ok(rows) if rows.is_empty() => {}
-                    Ok(rows) => return Some(Ok(rows)),
-                    Err(error) => return Some(self.end(error)),
-                },
+                Ok(Some(message)) => step = self.take(message),
                 Ok(None) => {
                     self.is_over = true;
-                    if let Err(error) = self.assembler.finish() {
-                        let failure = Failure::new(Code::Internal, error.to_string());
-                        return Some(self.end(self.error(failure)));
-                    }
+                    let finished = self.assembler.finish();
+                    step.error = finished.err().map(|error| self.protocol_error(&error));
                 }
-                Err(failure) => {
-                    if let Err(error) = self.recover(failure).await {
-                        return Some(Err(error));
-                    }
-                }
+                Err(failure) => step.error = self.recover(failure).await.err(),
+            }
+            if !step.is_empty() {
+                return Some(step);
             }
         }
         None
@@ -216,16 +219,18 @@ impl Reading {
         responses.next().await
     }
 
-    fn take(&mut self, message: ReadRowsResponse) -> Result<Vec<Row>> {
+    /// Rows that came whole before a message went wrong are rows.
+    fn take(&mut self, message: ReadRowsResponse) -> Step {
         let mut rows = Vec::new();
         let before = self.assembler.last_key().cloned();
         let taken = self.assembler.take(message, &mut rows);
-        taken.map_err(|error| self.error(Failure::new(Code::Internal, error.to_string())))?;
         if self.assembler.last_key() != before.as_ref() {
             self.retries.progressed();
         }
         self.delivered += i64::try_from(rows.len()).expect("a message has few rows");
-        Ok(rows)
+        self.is_over = taken.is_err();
+        let error = taken.err().map(|error| self.protocol_error(&error));
+        Step { rows, error }
     }
 
     /// Gets ready for another attempt; or gives the error that the caller shall see. The read may go on after it.
@@ -270,9 +275,8 @@ impl Reading {
         is_left
     }
 
-    fn end(&mut self, error: Error) -> Result<Vec<Row>> {
-        self.is_over = true;
-        Err(error)
+    fn protocol_error(&self, error: &ProtocolError) -> Error {
+        self.error(Failure::new(Code::Internal, error.to_string()))
     }
 
     fn error(&self, failure: Failure) -> Error {

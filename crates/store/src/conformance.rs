@@ -106,16 +106,21 @@ fn show(row: &Row) -> String {
     shown
 }
 
-/// Runs one case to its end.
+/// Runs one case to its end, if there is a store to run it on.
 pub fn run<F: Future<Output = ()>>(
-    open: impl FnOnce() -> Fixture,
+    open: impl Future<Output = Option<Fixture>>,
     case: impl FnOnce(Fixture) -> F,
 ) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
+        .enable_all()
         .build()
         .expect("starts a runtime");
-    runtime.block_on(async { case(open()).await });
+    runtime.block_on(async {
+        if let Some(fixture) = open.await {
+            case(fixture).await;
+        }
+    });
 }
 
 /// The outcome of one row that is expected to fail.
@@ -127,10 +132,17 @@ pub(crate) async fn outcome(fixture: &Fixture, batch: MutationBatch) -> Vec<Resu
         .expect("applies the batch")
 }
 
-/// A `#[test]` for each case of the suite, on the store that the expression opens.
+/// A `#[test]` for each case of the suite, on the store that the expression opens: a [`Fixture`]; or, after `async`, a future
+/// of one, which may find that there is none and say so.
 #[macro_export]
 macro_rules! conformance_tests {
+    (async $open:expr) => {
+        $crate::conformance_tests!(@all $open);
+    };
     ($open:expr) => {
+        $crate::conformance_tests!(@all async { Some($open) });
+    };
+    (@all $open:expr) => {
         $crate::conformance_tests!(@cases $open;
             cases::rows_come_in_key_order,
             cases::cells_come_in_order_with_the_newest_first,
@@ -161,7 +173,7 @@ macro_rules! conformance_tests {
         $(
             #[test]
             fn $case() {
-                $crate::conformance::run(|| $open, $crate::conformance::$module::$case);
+                $crate::conformance::run($open, $crate::conformance::$module::$case);
             }
         )*
     };

@@ -58,7 +58,8 @@ impl Gate {
         self.0.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
-    pub(super) async fn pass(&self) {
+    /// Waits until it is open.
+    pub async fn passed(&self) {
         self.0.acquire().await.expect("a gate is never closed").forget();
     }
 }

@@ -333,7 +333,7 @@ impl Steps {
             match self.steps.pop_front() {
                 Some(Step::Message(message)) => return Some(Ok(Frame::data(message))),
                 Some(Step::Delay(duration)) => tokio::time::sleep(duration).await,
-                Some(Step::Wait(gate)) => gate.pass().await,
+                Some(Step::Wait(gate)) => gate.passed().await,
                 Some(Step::Hang) => std::future::pending().await,
                 Some(Step::Drop) => {
                     self.connection.drop.notify_one();

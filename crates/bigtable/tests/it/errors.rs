@@ -1,0 +1,86 @@
+//! What a person reads when something is wrong: the resource, the role, the command.
+
+use rowmill_bigtable::testing::Reply;
+use rowmill_bigtable::{BigtableStore, Client, Code};
+use rowmill_store::{ErrorKind, Scan, StoreExt as _};
+
+use crate::{Harness, set};
+
+#[tokio::test]
+async fn each_failure_names_the_resource_and_what_helps() {
+    let resource = "projects/p/instances/i/tables/t";
+    for (code, hints) in [
+        (Code::NotFound, vec!["rowmill tables create", "instances list"]),
+        (
+            Code::PermissionDenied,
+            vec!["roles/bigtable.user", resource, "gcloud auth list"],
+        ),
+        (
+            Code::Unauthenticated,
+            vec!["gcloud auth application-default login"],
+        ),
+    ] {
+        let harness = Harness::start().await;
+        harness
+            .server
+            .answer("MutateRow", move |_| Reply::new().status(code, "the server's words"));
+        let error = harness.client.mutate_row("t", set("k")).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(resource) && text.contains("the server's words"), "{text}");
+        for hint in hints {
+            assert!(error.hint().unwrap().contains(hint), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_role_is_the_least_that_would_do() {
+    let harness = Harness::start().await;
+    for method in ["ReadRows", "CreateTable", "ListTables"] {
+        let denied = Reply::new().status(Code::PermissionDenied, "no");
+        harness.server.push(method, denied);
+    }
+    let admin = harness.client.table_admin();
+    let schema = rowmill_store::TableSchema::new("t", ["f"]);
+    for (error, role) in [
+        (
+            harness.client.read_row("t", "k", None).await.unwrap_err(),
+            "roles/bigtable.reader",
+        ),
+        (
+            admin.create_table(&schema).await.unwrap_err(),
+            "roles/bigtable.admin",
+        ),
+        (
+            admin.table_names().await.unwrap_err(),
+            "roles/bigtable.reader",
+        ),
+    ] {
+        assert!(error.hint().unwrap().contains(role), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_stores_error_keeps_kind_hint_and_cause() {
+    let harness = Harness::start().await;
+    let denied = Reply::new().status(Code::PermissionDenied, "no");
+    harness.server.push("GetTable", denied);
+    let store = BigtableStore::new(harness.client.clone());
+    let error = store.rows("t", Scan::all()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.hint().unwrap().contains("roles/bigtable.reader"));
+}
+
+#[tokio::test]
+async fn names_that_cannot_be_are_refused_before_connecting() {
+    for (project, instance) in [("", "i"), ("p", ""), ("p/q", "i"), ("p", "i j")] {
+        let builder = Client::builder(project, instance).emulator("127.0.0.1:1");
+        let error = builder.connect().await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+    }
+    for endpoint in ["", "ftp ://x", "http://"] {
+        let builder = Client::builder("p", "i").endpoint(endpoint);
+        let error = builder.credentials(crate::credentials::fixed()).connect().await;
+        assert_eq!(error.unwrap_err().code(), Code::InvalidArgument, "{endpoint:?}");
+    }
+}
