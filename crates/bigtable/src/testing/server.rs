@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
+use std::net::Shutdown;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -224,6 +225,7 @@ async fn serve(
     connection: Arc<Connection>,
     number: usize,
 ) {
+    let (socket, closer) = with_closer(socket).expect("a socket that was just accepted is one");
     let switches = Arc::clone(&connection);
     let service = service_fn(move |request| {
         let (shared, switches) = (Arc::clone(&shared), Arc::clone(&switches));
@@ -237,13 +239,25 @@ async fn serve(
     let mut serving = std::pin::pin!(serving);
     loop {
         tokio::select! {
+            // What was answered before the connection is closed still goes out.
+            biased;
             // How a connection ended is what the client under test must cope with.
             _ended = &mut serving => break,
-            () = connection.drop.notified() => break,
+            () = connection.drop.notified() => {
+                // The client may have closed it already.
+                closer.shutdown(Shutdown::Write).ok();
+            }
             () = connection.go_away.notified() => serving.as_mut().graceful_shutdown(),
         }
     }
     connection.is_open.send_replace(false);
+}
+
+/// The socket, and a handle that ends its writing side: the client reads what was sent, and then that there is no more.
+fn with_closer(socket: TcpStream) -> io::Result<(TcpStream, std::net::TcpStream)> {
+    let socket = socket.into_std()?;
+    let closer = socket.try_clone()?;
+    Ok((TcpStream::from_std(socket)?, closer))
 }
 
 async fn respond(
