@@ -67,7 +67,7 @@ impl BigtableStore {
 
     async fn fetch_schema(&self, table: &str) -> Result<Arc<TableSchema>> {
         let found = self.client.table_admin().table(table).await;
-        let schema = Arc::new(found.map_err(store_error)?);
+        let schema = Arc::new(found?);
         let mut schemas = self.schemas.write().unwrap_or_else(PoisonError::into_inner);
         schemas.insert(table.to_owned(), Arc::clone(&schema));
         Ok(schema)
@@ -123,7 +123,7 @@ impl Store for BigtableStore {
         };
         let written = self.client.mutate_batch(table, sent).await;
         for (index, outcome) in good.into_iter().zip(written) {
-            outcomes[index] = outcome.map_err(store_error);
+            outcomes[index] = outcome.map_err(rowmill_store::Error::from);
         }
         Ok(outcomes)
     }
@@ -133,7 +133,7 @@ impl Store for BigtableStore {
         let rows = async move {
             let schema = store.schema(&table).await?;
             let view = View::new(&scan, &schema, store.clock.now());
-            Ok(rows(&store.client, &table, &scan, &schema, view))
+            Ok::<_, rowmill_store::Error>(rows(&store.client, &table, &scan, &schema, view))
         };
         stream::once(rows).try_flatten().boxed()
     }
@@ -174,7 +174,7 @@ fn rows(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     stream::iter(reads)
         .flat_map(move |read| client.read_rows(read))
-        .map_err(store_error)
+        .map_err(rowmill_store::Error::from)
         .try_filter_map(move |row| {
             let shown = shown(row, &view);
             async move { Ok(shown) }
@@ -280,28 +280,30 @@ fn shown(row: row::Row, view: &View) -> Option<Row> {
     RowBuilder::build(row.key.clone(), view.select(cells.into_iter()))
 }
 
-/// A client's error as a store's.
-fn store_error(error: Error) -> rowmill_store::Error {
-    let kind = match error.code() {
-        Code::NotFound => ErrorKind::NotFound,
-        Code::AlreadyExists => ErrorKind::AlreadyExists,
-        Code::InvalidArgument | Code::OutOfRange => ErrorKind::InvalidArgument,
-        Code::PermissionDenied | Code::Unauthenticated => ErrorKind::Denied,
-        Code::Unavailable
-        | Code::DeadlineExceeded
-        | Code::Aborted
-        | Code::Cancelled
-        | Code::ResourceExhausted => ErrorKind::Unavailable,
-        _ => ErrorKind::Internal,
-    };
-    let mut converted = rowmill_store::Error::new(kind, error.to_string());
-    if let Some(hint) = error.hint() {
-        converted = converted.with_hint(hint);
+/// A client's error as a store's, with its hint and its effect.
+impl From<Error> for rowmill_store::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.code() {
+            Code::NotFound => ErrorKind::NotFound,
+            Code::AlreadyExists => ErrorKind::AlreadyExists,
+            Code::InvalidArgument | Code::OutOfRange => ErrorKind::InvalidArgument,
+            Code::PermissionDenied | Code::Unauthenticated => ErrorKind::Denied,
+            Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::Cancelled
+            | Code::ResourceExhausted => ErrorKind::Unavailable,
+            _ => ErrorKind::Internal,
+        };
+        let mut converted = Self::new(kind, error.to_string());
+        if let Some(hint) = error.hint() {
+            converted = converted.with_hint(hint);
+        }
+        if error.effect() == Effect::Unknown {
+            converted = converted.with_unknown_effect();
+        }
+        converted.with_source(error)
     }
-    if error.effect() == Effect::Unknown {
-        converted = converted.with_unknown_effect();
-    }
-    converted.with_source(error)
 }
 
 #[async_trait]
@@ -309,23 +311,23 @@ impl Admin for BigtableStore {
     async fn create_table(&self, schema: &TableSchema) -> Result<()> {
         self.forget_schema(&schema.name);
         let admin = self.client.table_admin();
-        admin.create_table(schema).await.map_err(store_error)
+        admin.create_table(schema).await.map_err(rowmill_store::Error::from)
     }
 
     async fn alter_table(&self, schema: &TableSchema) -> Result<()> {
         self.forget_schema(&schema.name);
         let admin = self.client.table_admin();
-        admin.alter_table(schema).await.map_err(store_error)
+        admin.alter_table(schema).await.map_err(rowmill_store::Error::from)
     }
 
     async fn tables(&self) -> Result<Vec<TableSchema>> {
         let admin = self.client.table_admin();
-        admin.tables().await.map_err(store_error)
+        admin.tables().await.map_err(rowmill_store::Error::from)
     }
 
     async fn drop_table(&self, table: &str) -> Result<()> {
         self.forget_schema(table);
         let admin = self.client.table_admin();
-        admin.delete_table(table).await.map_err(store_error)
+        admin.delete_table(table).await.map_err(rowmill_store::Error::from)
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Global {
     /// Set a value over the pipeline file's, as in `event.user_id.required=false`; may be repeated
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// The store: memory: or <file:PATH>
+    /// The store: memory:, <file:PATH>, or <bigtable://PROJECT/INSTANCE?app_profile=NAME>
     #[arg(
         long,
         global = true,
@@ -48,6 +48,15 @@ pub(crate) struct Global {
         env = "ROWMILL_STORE"
     )]
     pub(crate) store: String,
+    /// Use the Bigtable emulator at this address instead of the service
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        env = "BIGTABLE_EMULATOR_HOST",
+        hide_env_values = true
+    )]
+    pub(crate) emulator_host: Option<String>,
     /// How results are printed or files written; by default what suits the command
     #[arg(long, global = true, value_enum)]
     pub(crate) format: Option<Format>,
@@ -97,6 +106,9 @@ pub(crate) enum Command {
     Query(Query),
     /// Write a whole table for other tools
     Export(ExportArguments),
+    /// Make the store's tables what the pipeline file says, show them, or drop them
+    #[command(subcommand)]
+    Tables(Tables),
     /// Make up listening events: the same bytes for the same seed, for ever
     Generate(GenerateArguments),
 }
@@ -259,6 +271,36 @@ pub(crate) struct TopArguments {
     /// So many at most
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tables {
+    /// Create what is missing, and change what differs; doing it again changes nothing
+    Create(CreateTablesArguments),
+    /// Show the tables there are, and how they differ from the pipeline file
+    Describe,
+    /// Drop tables and all their rows
+    Drop(DropTablesArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateTablesArguments {
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DropTablesArguments {
+    /// Which of rowmill's tables; all of them without any
+    #[arg(value_name = "TABLES")]
+    pub(crate) tables: Vec<String>,
+    /// Do it: without this nothing is dropped
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Show what would be dropped, and drop nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

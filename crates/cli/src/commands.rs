@@ -7,6 +7,7 @@ mod generate;
 mod ingest;
 mod ledger;
 mod query;
+mod tables;
 
 use anyhow::Result;
 
@@ -25,6 +26,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &mut Printer) -> Result<E
         Command::Run(arguments) => ingest::run_all(&global, &arguments, printer).await,
         Command::Query(query) => query::run(&global, &query, printer).await,
         Command::Export(arguments) => export::run(&global, &arguments, printer).await,
+        Command::Tables(arguments) => tables::run(&global, &arguments, printer).await,
         Command::Generate(arguments) => generate::run(&arguments, printer),
     }?;
     printer.finish()?;

@@ -45,6 +45,11 @@ pub(crate) fn report(error: &anyhow::Error, printer: &mut Printer) -> ExitCode {
             .say("interrupted: what was done so far is kept; run the same command again to go on");
     } else {
         printer.fail(&format!("{error:#}"));
+        if let Some(Error::Store(store)) = error.downcast_ref::<Error>()
+            && let Some(hint) = store.hint()
+        {
+            printer.hint(hint);
+        }
     }
     status.into()
 }

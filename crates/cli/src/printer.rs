@@ -56,6 +56,11 @@ impl Printer {
         talk(&format!("rowmill: {text}"));
     }
 
+    /// Says what would help.
+    pub(crate) fn hint(&self, text: &str) {
+        self.say(&format!("  hint: {text}"));
+    }
+
     /// A line of a result.
     pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{text}")

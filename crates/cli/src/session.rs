@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rowmill_model::Pipeline;
 use rowmill_pipeline::{
-    Control, Error, IngestOptions, OpenStore, Stages, open_existing_store, open_store,
+    Control, Error, IngestOptions, OpenStore, Stages, StoreUri, open_store,
 };
 use rowmill_store::{Clock as _, SystemClock};
 
@@ -41,14 +41,25 @@ pub(crate) fn compile(text: &str, set: &[String], file: &Path) -> Result<Arc<Sta
     })
 }
 
-/// The store that was asked for.
+/// The store that was asked for, with its tables.
 pub(crate) async fn store(global: &Global) -> Result<OpenStore> {
-    Ok(open_store(&global.store).await?)
+    Ok(open_store(&uri(global)?).await?.prepare().await?)
 }
 
 /// The store that was asked for, which must exist.
 pub(crate) async fn existing_store(global: &Global) -> Result<OpenStore> {
-    Ok(open_existing_store(&global.store).await?)
+    uri(global)?.check_exists()?;
+    store(global).await
+}
+
+/// The store that was asked for, with whatever tables it has.
+pub(crate) async fn bare_store(global: &Global) -> Result<OpenStore> {
+    Ok(open_store(&uri(global)?).await?)
+}
+
+/// Where the store is.
+pub(crate) fn uri(global: &Global) -> Result<StoreUri, Error> {
+    StoreUri::parse(&global.store, global.emulator_host.as_deref())
 }
 
 /// The options of a run that begins now.

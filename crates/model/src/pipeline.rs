@@ -2,6 +2,7 @@
 
 mod problem;
 mod read;
+mod retention;
 mod section;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use crate::finding::Severity;
 use crate::value::{Value, ValueType};
 
 pub use problem::{Location, PipelineError, Problem};
+pub use retention::RetentionSpec;
 
 /// A parsed pipeline file. Every name in it is resolved; expressions and patterns are compiled by the stages that run them.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +40,8 @@ pub struct Pipeline {
     pub measures: Vec<MeasureSpec>,
     /// What is counted distinctly in every aggregate, ordered by name.
     pub distinct: Vec<DistinctSpec>,
+    /// How long cells are kept, in the order of the file; for ever where nothing is said.
+    pub retention: Vec<RetentionSpec>,
     /// 16 hexadecimal digits that change when the file, or a value set over it, does.
     pub fingerprint: String,
     source: SourceText,

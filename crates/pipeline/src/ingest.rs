@@ -4,7 +4,7 @@
 //! reader thread      chunks of whole records, in order, a few ahead
 //! worker threads     transform, judge, encode: one chunk each, any of them at once
 //! sequencer          in the order of the input: tell duplicates, collect batches
-//! writer             one batch at a time, while the next is collected
+//! writer             some batches at once, as the store likes it, while the next is collected
 //! ```
 //!
 //! Everything between two of them is bounded, so memory follows from the options and not from the input. Because
@@ -45,8 +45,8 @@ pub struct IngestOptions {
     pub threads: usize,
     /// How many rows are written together.
     pub batch_rows: usize,
-    /// How many bytes are written together, at most and about.
-    pub batch_bytes: usize,
+    /// How many bytes are written together, about; as many as the store likes if none.
+    pub batch_bytes: Option<usize>,
     /// How many of the latest identities are remembered, at least, to tell duplicates.
     pub duplicate_window: usize,
     /// How many rejected records the report shows.
@@ -54,7 +54,7 @@ pub struct IngestOptions {
 }
 
 impl IngestOptions {
-    /// The options of a run: as many threads as there are cores, batches of 24 MiB, which is some 30,000 listening events, a window of
+    /// The options of a run: as many threads as there are cores, batches as the store likes them, a window of
     /// [`DUPLICATE_WINDOW`] identities.
     pub fn new(run: impl Into<String>, now: Timestamp) -> Self {
         Self {
@@ -62,7 +62,7 @@ impl IngestOptions {
             now,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             batch_rows: 40_000,
-            batch_bytes: 24 << 20,
+            batch_bytes: None,
             duplicate_window: DUPLICATE_WINDOW,
             examples: 5,
         }
@@ -78,6 +78,8 @@ pub struct IngestReport {
     pub examples: Vec<(String, Vec<String>)>,
     /// Inputs without a single record.
     pub empty: Vec<String>,
+    /// The hour of the earliest event that was written.
+    pub earliest: Option<Hour>,
     /// Whether the run was stopped before its end.
     pub interrupted: bool,
 }
@@ -91,6 +93,11 @@ pub async fn ingest(
     control: &Control,
 ) -> Result<IngestReport, Error> {
     let writer = Writer::new(Arc::clone(store), &options.run);
+    let writes = store.capability().writes;
+    let options = &IngestOptions {
+        batch_bytes: options.batch_bytes.or(Some(writes.batch_bytes)),
+        ..options.clone()
+    };
     let report = run(stages, inputs, options, control, Some(writer)).await?;
     runs::record(&**store, &options.run, options.now, &report.ledger).await?;
     tracing::info!(
@@ -249,22 +256,25 @@ struct Sequencer<'a> {
     seen: Seen,
     hours: BTreeSet<Hour>,
     batch: Batch,
+    /// When the batch is large enough to be written.
+    batch_bytes: usize,
     writer: Option<Writer>,
     report: IngestReport,
 }
 
 impl<'a> Sequencer<'a> {
-    fn new(stages: &'a Stages, options: &'a IngestOptions, writer: Option<Writer>) -> Self {
+    fn new(stages: &'a Stages, options: &'a IngestOptions, mut writer: Option<Writer>) -> Self {
+        let batch_bytes = options.batch_bytes.unwrap_or(usize::MAX);
+        let batch = writer
+            .as_mut()
+            .map(|writer| writer.empty_batch(options.batch_rows, batch_bytes));
         Self {
             options,
             config_hash: &stages.pipeline.fingerprint,
             seen: Seen::new(options.duplicate_window),
             hours: BTreeSet::new(),
-            batch: if writer.is_some() {
-                Batch::with_capacity(options.batch_rows, options.batch_bytes)
-            } else {
-                Batch::default()
-            },
+            batch: batch.unwrap_or_default(),
+            batch_bytes,
             writer,
             report: IngestReport::default(),
         }
@@ -281,6 +291,8 @@ impl<'a> Sequencer<'a> {
                 continue;
             }
             self.report.ledger.written += 1;
+            let earliest = self.report.earliest.get_or_insert(*hour);
+            *earliest = (*earliest).min(*hour);
             if self.writer.is_some() {
                 self.batch.facts.push(processed.facts.get(index));
                 self.batch.timeline.push(processed.timeline.get(index));
@@ -291,7 +303,7 @@ impl<'a> Sequencer<'a> {
             self.take_letter(file, letter)?;
         }
         let full = self.batch.rows() >= self.options.batch_rows
-            || self.batch.bytes() >= self.options.batch_bytes;
+            || self.batch.bytes() >= self.batch_bytes;
         if full { self.flush().await } else { Ok(()) }
     }
 
@@ -319,9 +331,7 @@ impl<'a> Sequencer<'a> {
         let Some(writer) = self.writer.as_mut().filter(|_| self.batch.rows() > 0) else {
             return Ok(());
         };
-        let empty = writer.spare().unwrap_or_else(|| {
-            Batch::with_capacity(self.options.batch_rows, self.options.batch_bytes)
-        });
+        let empty = writer.empty_batch(self.options.batch_rows, self.batch_bytes);
         writer
             .write(std::mem::replace(&mut self.batch, empty))
             .await
@@ -334,6 +344,7 @@ impl<'a> Sequencer<'a> {
             writer.wait().await?;
             writer.mark(&self.hours).await?;
         }
+
         Ok(self.report)
     }
 }

@@ -3,7 +3,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use rowmill_model::Pipeline;
-//! use rowmill_pipeline::{AggregateOptions, Control, IngestOptions, Inputs, Stages, aggregate, ingest, open_store};
+//! use rowmill_pipeline::{AggregateOptions, Control, IngestOptions, Inputs, Stages, StoreUri, aggregate, ingest, open_store};
 //! use rowmill_rowkey::Timestamp;
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -24,7 +24,7 @@
 //!     "#,
 //! )?;
 //! let stages = Arc::new(Stages::new(pipeline)?);
-//! let opened = open_store("memory:").await?;
+//! let opened = open_store(&StoreUri::Memory).await?.prepare().await?;
 //! let inputs = Inputs::find(&[file.display().to_string()], None)?.prepare(&stages)?;
 //! let options = IngestOptions::new("run 1", Timestamp::from_micros(0)?);
 //! let report = ingest(&stages, &opened.store, inputs, &options, &Control::default()).await?;
@@ -52,6 +52,7 @@ mod runs;
 mod sheet;
 mod stages;
 mod stores;
+mod tables;
 mod writer;
 
 pub use aggregate::{AggregateOptions, AggregateReport, aggregate, plan_aggregate};
@@ -66,4 +67,5 @@ pub use process::{ChunkSource, Letter, Processed, process_chunk};
 pub use query::{StatsQuery, TopQuery, UserQuery, count_dead_letters, stats, top, user_events};
 pub use sheet::{Sheet, SheetRow};
 pub use stages::Stages;
-pub use stores::{OpenStore, open_existing_store, open_store};
+pub use stores::{BigtableUri, OpenStore, StoreUri, open_store};
+pub use tables::{TableChange, apply_changes, plan_tables, wanted_tables};

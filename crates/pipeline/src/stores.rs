@@ -1,13 +1,97 @@
 //! Stores by URI.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rowmill_bigtable::{BigtableStore, Client};
 use rowmill_embedded::EmbeddedStore;
 use rowmill_model::TABLES;
 use rowmill_store::{Admin, AdminExt as _, MemoryStore, Store};
 
 use crate::error::Error;
+
+/// Where a store is: `memory:`, `file:PATH`, or `bigtable://PROJECT/INSTANCE[?app_profile=NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUri {
+    /// In this process, and gone with it.
+    Memory,
+    /// In a folder.
+    File(PathBuf),
+    /// On Bigtable.
+    Bigtable(BigtableUri),
+}
+
+/// An instance of Bigtable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BigtableUri {
+    /// The project.
+    pub project: String,
+    /// The instance within it.
+    pub instance: String,
+    /// The app profile; the instance's default if none.
+    pub app_profile: Option<String>,
+    /// `host:port` of an emulator to be used instead of the service.
+    pub emulator: Option<String>,
+}
+
+impl StoreUri {
+    /// The store that `uri` names. `emulator` is what `BIGTABLE_EMULATOR_HOST` holds.
+    pub fn parse(uri: &str, emulator: Option<&str>) -> Result<Self, Error> {
+        let problem = |problem: &str| {
+            Err(Error::StoreUri {
+                uri: uri.to_owned(),
+                problem: problem.to_owned(),
+            })
+        };
+        match uri.split_once(':') {
+            Some(("memory", "")) => Ok(Self::Memory),
+            Some(("file", "")) => problem("it has no path, as in file:rowmill-data"),
+            Some(("file", path)) if Path::new(path).is_file() => {
+                problem("it is a file, and a store is a folder")
+            }
+            Some(("file", path)) => Ok(Self::File(path.into())),
+            Some(("bigtable", rest)) => match bigtable(rest, emulator) {
+                Ok(bigtable) => Ok(Self::Bigtable(bigtable)),
+                Err(what) => problem(&what),
+            },
+            _ => problem("a store is memory:, file:PATH, or bigtable://PROJECT/INSTANCE"),
+        }
+    }
+
+    /// Whether there is anything to be found in the store: for whoever only reads, and would find nothing in a new one.
+    pub fn check_exists(&self) -> Result<(), Error> {
+        match self {
+            Self::File(path) if !path.exists() => Err(Error::StoreUri {
+                uri: format!("file:{}", path.display()),
+                problem: "there is no such folder; `rowmill ingest` makes it".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn bigtable(rest: &str, emulator: Option<&str>) -> Result<BigtableUri, String> {
+    let wanted = "it is not of the form bigtable://PROJECT/INSTANCE[?app_profile=NAME]";
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let names = path.strip_prefix("//").and_then(|names| names.split_once('/'));
+    let is_name = |name: &str| !name.is_empty() && !name.contains('/');
+    let (project, instance) = names
+        .filter(|(project, instance)| is_name(project) && is_name(instance))
+        .ok_or(wanted)?;
+    let mut app_profile = None;
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("app_profile", name)) if !name.is_empty() => app_profile = Some(name.to_owned()),
+            _ => return Err(format!("`{parameter}` is no parameter; there is app_profile=NAME")),
+        }
+    }
+    Ok(BigtableUri {
+        project: project.to_owned(),
+        instance: instance.to_owned(),
+        app_profile,
+        emulator: emulator.map(str::to_owned),
+    })
+}
 
 /// A store with its tables.
 #[derive(Debug, Clone)]
@@ -16,50 +100,47 @@ pub struct OpenStore {
     pub store: Arc<dyn Store>,
     /// The tables.
     pub admin: Arc<dyn Admin>,
+    /// Whether tables are made when they are first needed. On Bigtable somebody decides about them: writing rows takes less of a
+    /// permission than making tables.
+    makes_tables: bool,
 }
 
 impl OpenStore {
-    fn of<S: Store + Admin>(store: S) -> Self {
+    fn of<S: Store + Admin>(store: S, makes_tables: bool) -> Self {
         let store = Arc::new(store);
         Self {
             store: store.clone(),
             admin: store,
+            makes_tables,
         }
+    }
+
+    /// Makes rowmill's tables if they are missing and this is a store that makes them by itself.
+    pub async fn prepare(self) -> Result<Self, Error> {
+        if self.makes_tables {
+            self.admin.ensure_tables(&TABLES).await?;
+        }
+        Ok(self)
     }
 }
 
-/// Opens the store that `uri` names, if there is one: for whoever only reads, and would find nothing in a new one.
-pub async fn open_existing_store(uri: &str) -> Result<OpenStore, Error> {
-    match uri.strip_prefix("file:") {
-        Some(path) if !path.is_empty() && !Path::new(path).exists() => {
-            let problem = "there is no such folder; `rowmill ingest` makes it".to_owned();
-            Err(Error::StoreUri {
-                uri: uri.to_owned(),
-                problem,
-            })
+/// Opens a store, with whatever tables there are.
+pub async fn open_store(uri: &StoreUri) -> Result<OpenStore, Error> {
+    match uri {
+        StoreUri::Memory => Ok(OpenStore::of(MemoryStore::new(), true)),
+        StoreUri::File(path) => Ok(OpenStore::of(EmbeddedStore::open(path)?, true)),
+        StoreUri::Bigtable(bigtable) => {
+            let mut builder = Client::builder(&bigtable.project, &bigtable.instance);
+            if let Some(app_profile) = &bigtable.app_profile {
+                builder = builder.app_profile(app_profile);
+            }
+            if let Some(host) = &bigtable.emulator {
+                builder = builder.emulator(host);
+            }
+            let client = builder.connect().await.map_err(rowmill_store::Error::from)?;
+            // An emulator forgets its tables when it stops, and has nobody who decides about them.
+            let makes_tables = bigtable.emulator.is_some();
+            Ok(OpenStore::of(BigtableStore::new(client), makes_tables))
         }
-        _ => open_store(uri).await,
     }
-}
-
-/// Opens the store that `uri` names, `memory:` or `file:PATH`, with rowmill's tables, which are created if missing.
-pub async fn open_store(uri: &str) -> Result<OpenStore, Error> {
-    let problem = |problem: &str| {
-        Err(Error::StoreUri {
-            uri: uri.to_owned(),
-            problem: problem.to_owned(),
-        })
-    };
-    let opened = match uri.split_once(':') {
-        Some(("memory", "")) => OpenStore::of(MemoryStore::new()),
-        Some(("file", "")) => return problem("it has no path, as in file:rowmill-data"),
-        Some(("file", path)) if Path::new(path).is_file() => {
-            return problem("it is a file, and a store is a folder");
-        }
-        Some(("file", path)) => OpenStore::of(EmbeddedStore::open(path)?),
-        Some(("bigtable", _)) => return problem("this version has no Bigtable client yet"),
-        _ => return problem("a store is memory: or file:PATH"),
-    };
-    opened.admin.ensure_tables(&TABLES).await?;
-    Ok(opened)
 }

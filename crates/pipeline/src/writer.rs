@@ -1,4 +1,4 @@
-//! Collects rows into batches and writes them, one batch behind the reader.
+//! Collects rows into batches and writes them while the next are being collected, as many at once as the store likes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use rowmill_model::MutationBatch;
 use rowmill_model::columns::{family, letter, state, table};
 use rowmill_rowkey::{DeadLetterKey, Hour, PendingKey};
 use rowmill_store::{Store, StoreExt as _};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::process::{Letter, reasons};
@@ -22,12 +22,14 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// An empty batch that will be about `rows` rows and `bytes` bytes large when it is written: it never grows by
+    /// An empty batch that will be about `rows` rows or `bytes` bytes large when it is written: it never grows by
     /// doubling, which for buffers of this size would hold three times the memory.
     pub(crate) fn with_capacity(rows: usize, bytes: usize) -> Self {
         // What one more chunk may add after the last look at the size.
         const MARGIN_BYTES: usize = 2 << 20;
-        let (rows, facts_bytes) = (rows + rows / 8, bytes / 5 * 4);
+        const ROW_BYTES_MIN: usize = 256;
+        let (rows, facts_bytes) = (rows.min(bytes / ROW_BYTES_MIN), bytes / 5 * 4);
+        let rows = rows + rows / 8;
         Self {
             facts: MutationBatch::with_capacity(rows, facts_bytes + MARGIN_BYTES),
             timeline: MutationBatch::with_capacity(rows, bytes - facts_bytes + MARGIN_BYTES),
@@ -75,14 +77,14 @@ impl Batch {
     }
 }
 
-/// Writes batches, each while the next is being collected.
+/// Writes batches, some at once, while the next is being collected.
 #[derive(Debug)]
 pub(crate) struct Writer {
     store: Arc<dyn Store>,
     run: String,
-    writing: Option<JoinHandle<Result<Batch, Error>>>,
-    /// A batch that was written, emptied, for its memory.
-    spare: Option<Batch>,
+    writing: JoinSet<Result<Batch, Error>>,
+    /// Batches that were written, emptied, for their memory.
+    spare: Vec<Batch>,
 }
 
 impl Writer {
@@ -90,32 +92,43 @@ impl Writer {
         Self {
             store,
             run: run.to_owned(),
-            writing: None,
-            spare: None,
+            writing: JoinSet::new(),
+            spare: Vec::new(),
         }
     }
 
-    /// Starts writing a batch once the one before is written, whose memory is then spare.
+    /// Starts writing a batch, once no more of them are being written than the store likes.
     pub(crate) async fn write(&mut self, batch: Batch) -> Result<(), Error> {
-        self.wait().await?;
+        let most = self.store.capability().writes.batches_in_flight.max(1);
+        while self.writing.len() >= most {
+            self.wait_for_one().await?;
+        }
         let (store, run) = (Arc::clone(&self.store), self.run.clone());
-        self.writing = Some(tokio::spawn(
-            async move { write(&*store, &run, batch).await },
-        ));
+        self.writing
+            .spawn(async move { write(&*store, &run, batch).await });
         Ok(())
     }
 
     /// Waits until everything is written.
     pub(crate) async fn wait(&mut self) -> Result<(), Error> {
-        if let Some(writing) = self.writing.take() {
-            self.spare = Some(writing.await.expect("writing a batch does not panic")?);
+        while !self.writing.is_empty() {
+            self.wait_for_one().await?;
         }
         Ok(())
     }
 
-    /// An empty batch, with the memory of one that was written if there is one.
-    pub(crate) fn spare(&mut self) -> Option<Batch> {
-        self.spare.take()
+    async fn wait_for_one(&mut self) -> Result<(), Error> {
+        if let Some(written) = self.writing.join_next().await {
+            self.spare
+                .push(written.expect("writing a batch does not panic")?);
+        }
+        Ok(())
+    }
+
+    /// An empty batch of `rows` or `bytes`, with the memory of one that was written if there is one.
+    pub(crate) fn empty_batch(&mut self, rows: usize, bytes: usize) -> Batch {
+        let spare = self.spare.pop();
+        spare.unwrap_or_else(|| Batch::with_capacity(rows, bytes))
     }
 
     /// Marks hours as awaiting aggregation.

@@ -9,7 +9,7 @@ use rowmill_ingest::Format;
 use rowmill_model::Grain;
 use rowmill_pipeline::{
     AggregateOptions, GenerateOptions, Inputs, OpenStore, Sheet, SheetRow, Stages, StatsQuery,
-    TopQuery, UserQuery, aggregate, ingest, open_store, stats, top, user_events,
+    StoreUri, TopQuery, UserQuery, aggregate, ingest, open_store, stats, top, user_events,
 };
 
 use super::{aggregate as aggregate_command, generate, ledger};
@@ -32,7 +32,8 @@ pub(crate) async fn run(arguments: &DemoArguments, printer: &mut Printer) -> Res
     std::fs::write(&config, PIPELINE).with_context(|| config.display().to_string())?;
     let stages = session::compile(PIPELINE, &[], &config)?;
     let store_uri = format!("file:{}", folder.join("store").display());
-    let store = open_store(&store_uri).await?;
+    let uri = StoreUri::parse(&store_uri, None)?;
+    let store = open_store(&uri).await?.prepare().await?;
 
     heading(printer, "The run's ledger")?;
     let options = session::ingest_options();

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use rowmill_model::RetentionSpec;
 use rowmill_pipeline::{
     AggregateOptions, Control, IngestOptions, IngestReport, Inputs, OpenStore, PreparedInputs,
     Stages, aggregate, check as check_inputs, ingest,
 };
+use rowmill_store::{Clock as _, SystemClock};
 
 use super::{aggregate as aggregate_command, ledger};
 use crate::arguments::{Format, Global, IngestArguments, InputArguments};
@@ -139,6 +141,26 @@ fn finish(
 ) -> Result<ExitStatus> {
     ledger::print(report, printer)?;
     printer.finish()?;
+    warn_of_retention(stages, report, printer);
     let limit = arguments.max_rejects.or(stages.pipeline().max_rejects);
     Ok(ledger::status(report, limit, printer))
+}
+
+/// Says so when events were written that are older than what the pipeline file keeps.
+fn warn_of_retention(stages: &Stages, report: &IngestReport, printer: &Printer) {
+    let Some(earliest) = report.earliest else {
+        return;
+    };
+    let age_micros = SystemClock.now().micros() - earliest.start().micros();
+    let age_seconds = u64::try_from(age_micros / 1_000_000).unwrap_or(0);
+    let is_exceeded = |spec: &&RetentionSpec| spec.seconds < age_seconds;
+    for spec in stages.pipeline().retention.iter().filter(is_exceeded) {
+        let family = spec.family.as_ref().map(|family| format!(".{family}"));
+        printer.say(&format!(
+            "events since {earliest} were written, and {}{} keeps {} days: what is older may be dropped at once",
+            spec.table,
+            family.unwrap_or_default(),
+            spec.seconds / 86_400
+        ));
+    }
 }

@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 
 use crate::{folder, rowmill, run, shown, stdout};
 
-const EVENTS: &str = r#"{"userId":"7","ts":1542291826796,"page":"NextSong","sessionId":5,"itemInSession":0,"level":"paid","song":"Blue Train","artist":"Glass Foxes","length":200.1,"status":200}
+pub(crate) const EVENTS: &str = r#"{"userId":"7","ts":1542291826796,"page":"NextSong","sessionId":5,"itemInSession":0,"level":"paid","song":"Blue Train","artist":"Glass Foxes","length":200.1,"status":200}
 {"userId":"7","ts":1542291827796,"page":"Home","sessionId":5,"itemInSession":1,"level":"paid","device":{"os":"x"}}
 {"userId":"7","ts":1542291827796,"page":"Home","sessionId":5,"itemInSession":1,"level":"paid","device":{"os":"x"}}
 {"userId":"8","ts":1542295427796,"page":"NextSong","sessionId":6,"itemInSession":0,"level":"paid","song":"Blue Train","artist":"Glass Foxes","length":100.2,"status":307}

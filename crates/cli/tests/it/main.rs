@@ -1,6 +1,7 @@
 //! The program as a whole: what it prints, its exit codes, real data through it, and being stopped.
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
+mod bigtable;
 mod commands;
 mod errors;
 mod real;
@@ -9,6 +10,8 @@ mod stopped;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use rowmill_bigtable::testing::Emulator;
+
 /// The program, in a folder of its own.
 pub(crate) fn rowmill(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rowmill"));
@@ -16,7 +19,8 @@ pub(crate) fn rowmill(folder: &Path, arguments: &[&str]) -> Command {
         .current_dir(folder)
         .args(arguments)
         .env_remove("ROWMILL_CONFIG")
-        .env_remove("ROWMILL_STORE");
+        .env_remove("ROWMILL_STORE")
+        .env_remove("BIGTABLE_EMULATOR_HOST");
     command
 }
 
@@ -48,6 +52,15 @@ pub(crate) fn shown(folder: &Path, output: &Output) -> String {
         shown += &format!("-- {name}\n{text}");
     }
     shown
+}
+
+/// Google's emulator, if it is installed.
+pub(crate) fn emulator(what: &str) -> Option<Emulator> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(Emulator::start(what))
 }
 
 /// A fresh folder with the example pipeline file in it.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rowmill_aggregate::ExactSum;
 
-use crate::{example, run, shown, stdout};
+use crate::{emulator, example, run, shown, stdout};
 
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn real_data() -> Option<PathBuf> {
@@ -131,6 +131,7 @@ fn exported(folder: &Path, settings: &[&str], measure: Option<&str>) -> Figures 
     figures
 }
 
+/// Runs a set into a fresh store, and compares every figure; no figure may be missing, and none more.
 fn check(data: &Path, set: &Set, suffix: &str, extra: &[&str]) {
     let expected_file = data.join(format!("expected/{}{suffix}.tsv", set.name));
     if !expected_file.exists() {
@@ -157,17 +158,29 @@ fn check(data: &Path, set: &Set, suffix: &str, extra: &[&str]) {
     }
 }
 
+const WITH_USER: [&str; 2] = ["--set", "event.user_id.required=true"];
+
 #[test]
 fn every_expected_figure_is_reproduced() {
     let Some(data) = real_data() else { return };
     for set in &SETS {
         check(&data, set, "", &[]);
-        check(
-            &data,
-            set,
-            ".with_user",
-            &["--set", "event.user_id.required=true"],
-        );
+        check(&data, set, ".with_user", &WITH_USER);
+    }
+}
+
+#[test]
+fn every_expected_figure_is_reproduced_on_bigtable() {
+    let Some(data) = real_data() else { return };
+    let Some(emulator) = emulator("the real data on the emulator") else {
+        return;
+    };
+    for set in &SETS {
+        for (suffix, extra) in [("", &[][..]), (".with_user", &WITH_USER[..])] {
+            let store = format!("bigtable://project/{}{suffix}", set.name);
+            let of_store = ["--store", &store, "--emulator-host", emulator.address()];
+            check(&data, set, suffix, &[extra, &of_store].concat());
+        }
     }
 }
 

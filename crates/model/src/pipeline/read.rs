@@ -3,6 +3,7 @@
 mod aggregates;
 mod event;
 mod fields;
+mod retention;
 
 use std::ops::Range;
 
@@ -15,6 +16,7 @@ use crate::event::Slot;
 use aggregates::{aggregate, distinct, measures};
 use event::event;
 use fields::{fields, severity};
+use retention::retention;
 
 /// The pipeline of a file and the values set over it.
 pub(super) fn pipeline(source: &SourceText) -> Result<Pipeline, PipelineError> {
@@ -138,6 +140,7 @@ fn read_file(mut file: Section<'_, '_, '_>, source: &SourceText) -> Option<Pipel
         aggregates: Vec::new(),
         measures: Vec::new(),
         distinct: Vec::new(),
+        retention: file.table("retention").map(retention).unwrap_or_default(),
         fingerprint: fingerprint(source),
         source: source.clone(),
     };

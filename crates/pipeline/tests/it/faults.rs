@@ -7,10 +7,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use proptest::prelude::*;
 use rowmill_model::{MutationBatch, Row};
-use rowmill_pipeline::open_store;
 use rowmill_store::{Capability, Error, ErrorKind, Result, Scan, Store};
 
-use crate::{aggregate_pending, exported, generated, ingest_all, stages};
+use crate::{aggregate_pending, exported, generated, ingest_all, memory_store, stages};
 
 /// Fails about one write in three: before it happened, after it happened, or with half of its rows done.
 #[derive(Debug)]
@@ -79,13 +78,13 @@ async fn check(seed: u64) {
     let stages = stages(&[]);
     let json = generated(folder.path(), "a.jsonl", 300, seed);
     let csv = generated(folder.path(), "b.csv", 200, seed + 1);
-    let sound = open_store("memory:").await.unwrap();
+    let sound = memory_store().await;
     ingest_all(&stages, &sound.store, &[&json, &csv], "run")
         .await
         .unwrap();
     aggregate_pending(&stages, &sound.store).await.unwrap();
 
-    let inner = open_store("memory:").await.unwrap().store;
+    let inner = memory_store().await.store;
     let faulty: Arc<dyn Store> = Arc::new(Faulty {
         inner: Arc::clone(&inner),
         state: AtomicU64::new(seed),

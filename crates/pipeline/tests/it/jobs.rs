@@ -4,10 +4,14 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use rowmill_model::columns::table;
-use rowmill_pipeline::{AggregateOptions, Control, Error, aggregate, check, ingest, open_store};
+use rowmill_pipeline::{
+    AggregateOptions, BigtableUri, Control, Error, StoreUri, aggregate, check, ingest,
+};
 use rowmill_store::{Scan, StoreExt as _};
 
-use crate::{aggregate_pending, exported, generated, ingest_all, inputs, options, stages};
+use crate::{
+    aggregate_pending, exported, generated, ingest_all, inputs, memory_store, opened, options, stages,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_record_ends_somewhere() {
@@ -15,7 +19,7 @@ async fn every_record_ends_somewhere() {
     let stages = stages(&["event.filter=event_type != 'Home'"]);
     let json = generated(folder.path(), "a.jsonl", 3_000, 1);
     let csv = generated(folder.path(), "b.csv", 2_000, 2);
-    let opened = open_store("memory:").await.unwrap();
+    let opened = memory_store().await;
     let report = ingest_all(&stages, &opened.store, &[&json, &csv], "run")
         .await
         .unwrap();
@@ -67,7 +71,7 @@ async fn again_and_in_another_order_changes_nothing() {
             .filter(|set| !set.is_empty())
             .collect();
         let stages = stages(&set);
-        let once = open_store("memory:").await.unwrap();
+        let once = memory_store().await;
         ingest_all(&stages, &once.store, &[&json, &csv], "run")
             .await
             .unwrap();
@@ -81,7 +85,7 @@ async fn again_and_in_another_order_changes_nothing() {
                 .join(format!("store {}", event_id.len()))
                 .display()
         );
-        let twice = open_store(&file).await.unwrap();
+        let twice = opened(&file).await;
         for (run, order) in [[&json, &csv], [&csv, &json]].into_iter().enumerate() {
             ingest_all(
                 &stages,
@@ -123,7 +127,7 @@ async fn dead_letters_keep_everything() {
     let bad = r#"{"userId":"","ts":"never","page":"NextSong","sessionId":1,"itemInSession":2,"level":"gold","length":-1}"#;
     std::fs::write(&path, format!("\n\u{0}broken\n{bad}\r\n")).unwrap();
     let stages = stages(&[]);
-    let opened = open_store("memory:").await.unwrap();
+    let opened = memory_store().await;
     let report = ingest_all(&stages, &opened.store, &[&path], "run")
         .await
         .unwrap();
@@ -159,7 +163,7 @@ async fn a_header_that_does_not_fit_writes_nothing() {
     let bad = folder.path().join("b.csv");
     std::fs::write(&bad, "userId,song\n1,x\n").unwrap();
     let stages = stages(&[]);
-    let opened = open_store("memory:").await.unwrap();
+    let opened = memory_store().await;
     let error = ingest_all(&stages, &opened.store, &[&good, &bad], "run")
         .await
         .unwrap_err();
@@ -178,7 +182,7 @@ async fn a_stopped_run_keeps_what_it_did_and_balances() {
     let folder = tempfile::tempdir().unwrap();
     let path = generated(folder.path(), "a.jsonl", 5_000, 1);
     let stages = stages(&[]);
-    let opened = open_store("memory:").await.unwrap();
+    let opened = memory_store().await;
     let control = Control::default();
     control.stop();
     let report = ingest(
@@ -207,24 +211,33 @@ async fn a_stopped_run_keeps_what_it_did_and_balances() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_opened_is_said() {
-    let check = async |uri: &str, expected: &str| {
-        assert_eq!(open_store(uri).await.unwrap_err().to_string(), expected);
+    let problem = |uri: &str| StoreUri::parse(uri, None).unwrap_err().to_string();
+    let form = "it is not of the form bigtable://PROJECT/INSTANCE[?app_profile=NAME]";
+    for (uri, expected) in [
+        ("bigtable://p", form),
+        ("bigtable:p/i", form),
+        ("bigtable://p/", form),
+        ("bigtable://p/i/t", form),
+        (
+            "bigtable://p/i?profile=x",
+            "`profile=x` is no parameter; there is app_profile=NAME",
+        ),
+        (
+            "data",
+            "a store is memory:, file:PATH, or bigtable://PROJECT/INSTANCE",
+        ),
+        ("file:", "it has no path, as in file:rowmill-data"),
+    ] {
+        assert_eq!(problem(uri), format!("`{uri}` is no store: {expected}"));
+    }
+    let bigtable = StoreUri::parse("bigtable://p/i?app_profile=ingest", Some("127.0.0.1:8086"));
+    let expected = BigtableUri {
+        project: "p".to_owned(),
+        instance: "i".to_owned(),
+        app_profile: Some("ingest".to_owned()),
+        emulator: Some("127.0.0.1:8086".to_owned()),
     };
-    check(
-        "bigtable://p/i",
-        "`bigtable://p/i` is no store: this version has no Bigtable client yet",
-    )
-    .await;
-    check(
-        "data",
-        "`data` is no store: a store is memory: or file:PATH",
-    )
-    .await;
-    check(
-        "file:",
-        "`file:` is no store: it has no path, as in file:rowmill-data",
-    )
-    .await;
+    assert_eq!(bigtable.unwrap(), StoreUri::Bigtable(expected));
     let folder = tempfile::tempdir().unwrap();
     let names = |name: &str| [folder.path().join(name).display().to_string()];
     let problem = |name: &str| {

@@ -1,9 +1,11 @@
 //! Jobs over whole stores: what is read is accounted for, again and again, whatever fails on the way.
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
+mod bigtable;
 mod faults;
 mod generate;
 mod jobs;
+mod tables;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +14,8 @@ use rowmill_ingest::Format;
 use rowmill_model::Pipeline;
 use rowmill_pipeline::{
     AggregateOptions, Control, ExportFormat, ExportTable, GenerateOptions, Generator,
-    IngestOptions, IngestReport, Inputs, Stages, aggregate, export, ingest,
+    IngestOptions, IngestReport, Inputs, OpenStore, Stages, StoreUri, aggregate, export, ingest,
+    open_store,
 };
 use rowmill_rowkey::Timestamp;
 use rowmill_store::Store;
@@ -21,6 +24,16 @@ pub(crate) fn stages(set: &[&str]) -> Arc<Stages> {
     let set: Vec<_> = set.iter().map(|&setting| setting.to_owned()).collect();
     let text = include_str!("../../../../examples/listens.toml");
     Arc::new(Stages::new(Pipeline::parse_with(text, &set).unwrap()).unwrap())
+}
+
+/// The store of a URI, with its tables.
+pub(crate) async fn opened(uri: &str) -> OpenStore {
+    let uri = StoreUri::parse(uri, None).unwrap();
+    open_store(&uri).await.unwrap().prepare().await.unwrap()
+}
+
+pub(crate) async fn memory_store() -> OpenStore {
+    opened("memory:").await
 }
 
 /// A file of generated events, a tenth of them bad.
@@ -66,14 +79,17 @@ pub(crate) async fn ingest_all(
     paths: &[&Path],
     run: &str,
 ) -> Result<IngestReport, rowmill_pipeline::Error> {
-    ingest(
-        stages,
-        store,
-        inputs(paths).prepare(stages)?,
-        &options(run),
-        &Control::default(),
-    )
-    .await
+    ingest_with(stages, store, paths, &options(run)).await
+}
+
+pub(crate) async fn ingest_with(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    paths: &[&Path],
+    options: &IngestOptions,
+) -> Result<IngestReport, rowmill_pipeline::Error> {
+    let inputs = inputs(paths).prepare(stages)?;
+    ingest(stages, store, inputs, options, &Control::default()).await
 }
 
 pub(crate) async fn aggregate_pending(
@@ -92,18 +108,20 @@ pub(crate) async fn aggregate_pending(
 
 /// Both tables as text.
 pub(crate) async fn exported(stages: &Stages, store: &dyn Store) -> String {
+    let mut out = exported_table(stages, store, ExportTable::Facts).await;
+    out.extend(exported_table(stages, store, ExportTable::Aggregates).await);
+    String::from_utf8(out).unwrap()
+}
+
+pub(crate) async fn exported_table(
+    stages: &Stages,
+    store: &dyn Store,
+    table: ExportTable,
+) -> Vec<u8> {
     let mut out = Vec::new();
-    for table in [ExportTable::Facts, ExportTable::Aggregates] {
-        export(
-            stages,
-            store,
-            table,
-            ExportFormat::Csv,
-            &mut out,
-            &Control::default(),
-        )
+    let (format, control) = (ExportFormat::Jsonl, Control::default());
+    export(stages, store, table, format, &mut out, &control)
         .await
         .unwrap();
-    }
-    String::from_utf8(out).unwrap()
+    out
 }

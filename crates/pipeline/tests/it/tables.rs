@@ -1,0 +1,91 @@
+//! Tables as the pipeline file says: what differs is told, then made so, once.
+
+use rowmill_model::{GcRule, Pipeline};
+use rowmill_pipeline::{StoreUri, apply_changes, open_store, plan_tables, wanted_tables};
+use rowmill_store::{Admin, TableSchema};
+
+fn pipeline(retention: &str) -> Pipeline {
+    let text = include_str!("../../../../examples/listens.toml");
+    Pipeline::parse(&format!("{text}\n{retention}")).unwrap()
+}
+
+/// The changes from what there is to what the retention says, made and then gone.
+async fn check(admin: &dyn Admin, retention: &str, expected: &[&str]) {
+    let wanted = wanted_tables(&pipeline(retention));
+    let changes = plan_tables(admin, &wanted).await.unwrap();
+    let shown: Vec<_> = changes.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, expected, "{retention:?}");
+    apply_changes(admin, &wanted, &changes).await.unwrap();
+    assert_eq!(plan_tables(admin, &wanted).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_differs_is_told_and_made_so() {
+    let folder = tempfile::tempdir().unwrap();
+    for uri in [StoreUri::Memory, StoreUri::File(folder.path().join("store"))] {
+        let opened = open_store(&uri).await.unwrap();
+        let admin = &*opened.admin;
+        admin.create_table(&TableSchema::new("theirs", ["x"])).await.unwrap();
+        let half = TableSchema::with_rules(
+            "events_fact",
+            [("event_data", GcRule::KEEP), ("more", GcRule::KEEP)],
+        );
+        admin.create_table(&half).await.unwrap();
+        check(
+            admin,
+            "[retention.events_fact]\nquality = '36h'\nevent_data = '400d'\nmetadata = '400d'",
+            &[
+                "~ events_fact.event_data: keep all -> 1 version, 400 days",
+                "+ events_fact.metadata: 1 version, 400 days",
+                "+ events_fact.quality: 1 version, 36 hours",
+                "+ events_timeline\n+   event: 1 version",
+                "+ events_aggregate\n+   daily_stats: 1 version\n+   hourly_stats: 1 version\n+   metadata: 1 version\n+   weekly_stats: 1 version",
+                "+ dead_letters\n+   letter: 1 version",
+                "+ pipeline_state\n+   state: 1 version",
+            ],
+        )
+        .await;
+        check(
+            admin,
+            "[retention]\nevents_fact = '400d'\nevents_timeline = '60d'",
+            &[
+                "~ events_fact.quality: 1 version, 36 hours -> 1 version, 400 days",
+                "~ events_timeline.event: 1 version -> 1 version, 60 days",
+            ],
+        )
+        .await;
+        check(
+            admin,
+            "",
+            &[
+                "~ events_fact.event_data: 1 version, 400 days -> 1 version",
+                "~ events_fact.metadata: 1 version, 400 days -> 1 version",
+                "~ events_fact.quality: 1 version, 400 days -> 1 version",
+                "~ events_timeline.event: 1 version, 60 days -> 1 version",
+            ],
+        )
+        .await;
+        // What nobody asked for stays.
+        let tables = admin.tables().await.unwrap();
+        assert!(tables.iter().any(|table| table.name == "theirs"));
+        let fact = tables.iter().find(|table| table.name == "events_fact").unwrap();
+        assert_eq!(fact.rule("more"), Some(GcRule::KEEP));
+    }
+}
+
+#[tokio::test]
+async fn what_may_drop_cells_is_known() {
+    let opened = open_store(&StoreUri::Memory).await.unwrap();
+    let admin = &*opened.admin;
+    let plan = async |retention: &str| {
+        let wanted = wanted_tables(&pipeline(retention));
+        let changes = plan_tables(admin, &wanted).await.unwrap();
+        apply_changes(admin, &wanted, &changes).await.unwrap();
+        changes.iter().any(rowmill_pipeline::TableChange::may_drop_cells)
+    };
+    assert!(!plan("").await);
+    assert!(plan("[retention]\nevents_fact = '400d'").await);
+    assert!(!plan("[retention]\nevents_fact = '500d'").await);
+    assert!(plan("[retention]\nevents_fact = '499d'").await);
+    assert!(!plan("").await);
+}
