@@ -162,16 +162,22 @@ impl ClientBuilder {
     pub async fn connect(self) -> Result<Client> {
         self.check()?;
         let authorization = self.authorization()?;
+        authorization.check().await?;
         let instance_name = format!("projects/{}/instances/{}", self.project, self.instance);
         let warm = self
             .warm_up
             .then(|| warm(&authorization, &instance_name, &self.app_profile));
         let data = self.endpoint_of(DATA_ENDPOINT)?;
         let connecting = Pool::connect(data, self.channels, warm);
-        let pool = connecting
-            .await
-            .map_err(|failure| Error::of(failure, "PingAndWarm", &instance_name))?;
-        let pool = Arc::new(pool);
+        let connected = connecting.await.map_err(|failure| {
+            let error = Error::of(failure, "PingAndWarm", &instance_name);
+            if self.emulator.is_some() && error.code() == Code::Unavailable {
+                error.with_hint("`gcloud beta emulators bigtable start` starts an emulator")
+            } else {
+                error
+            }
+        });
+        let pool = Arc::new(connected?);
         pool.refresh(self.refresh_after, &self.environment);
         // Google serves tables elsewhere; an emulator, or an endpoint that was named, serves both.
         let admin_pool = if self.endpoint.is_none() && self.emulator.is_none() {

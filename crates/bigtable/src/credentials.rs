@@ -10,7 +10,7 @@ use tonic::metadata::MetadataMap;
 
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::pool::causes;
+use crate::pool::{causes, last_causes};
 
 /// Reading and writing rows.
 const SCOPE_DATA: &str = "https://www.googleapis.com/auth/bigtable.data";
@@ -47,6 +47,13 @@ impl Authorization {
         })
     }
 
+    /// Makes sure that there is a token, before anything is sent anywhere.
+    pub(crate) async fn check(&self) -> Result<()> {
+        self.headers().await.map(drop).map_err(|failure| {
+            Error::new(Code::Unauthenticated, "Client::builder", failure.message).with_hint(HINT)
+        })
+    }
+
     /// The headers of one request.
     pub(crate) async fn headers(&self) -> std::result::Result<MetadataMap, Failure> {
         let Self::Token(credentials) = self else {
@@ -70,6 +77,6 @@ fn of_credentials(error: &google_cloud_auth::errors::CredentialsError) -> Failur
     };
     Failure::new(
         code,
-        format!("no access token could be had: {}", causes(error)),
+        format!("no access token could be had: {}", last_causes(error)),
     )
 }

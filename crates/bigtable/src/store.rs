@@ -280,7 +280,7 @@ fn shown(row: row::Row, view: &View) -> Option<Row> {
     RowBuilder::build(row.key.clone(), view.select(cells.into_iter()))
 }
 
-/// A client's error as a store's, with its hint and its effect.
+/// A client's error as a store's, with its hint and its effect. Its text names its causes already.
 impl From<Error> for rowmill_store::Error {
     fn from(error: Error) -> Self {
         let kind = match error.code() {
@@ -302,7 +302,7 @@ impl From<Error> for rowmill_store::Error {
         if error.effect() == Effect::Unknown {
             converted = converted.with_unknown_effect();
         }
-        converted.with_source(error)
+        converted
     }
 }
 

@@ -64,12 +64,12 @@ async fn every_attempt_carries_the_token_of_the_moment() {
         .flat_map(|method| harness.server.requests(method))
         .map(|request| request.header("authorization").join(","))
         .collect();
-    assert_eq!(tokens, ["Bearer token-0", "Bearer token-1", "Bearer token-2"]);
+    assert_eq!(tokens, ["Bearer token-1", "Bearer token-2", "Bearer token-3"]);
 }
 
 #[tokio::test]
 async fn a_token_that_is_late_is_waited_for_and_does_not_wedge_the_client() {
-    let harness = harness(vec![(1, true), (2, true)]).await;
+    let harness = harness(vec![(2, true), (3, true)]).await;
     harness.server.push("ReadRows", Reply::rows(["k"]));
     harness.client.read_row("t", "k", None).await.unwrap();
     assert_eq!(harness.server.requests("ReadRows").len(), 1);
@@ -77,7 +77,7 @@ async fn a_token_that_is_late_is_waited_for_and_does_not_wedge_the_client() {
 
 #[tokio::test]
 async fn credentials_that_are_no_more_are_told_at_once() {
-    let harness = harness(vec![(1, false)]).await;
+    let harness = harness(vec![(2, false)]).await;
     let error = harness.client.read_row("t", "k", None).await.unwrap_err();
     assert_eq!(error.code(), Code::Unauthenticated);
     assert!(error.to_string().contains("no token today"), "{error}");
@@ -86,6 +86,20 @@ async fn credentials_that_are_no_more_are_told_at_once() {
     // The next call asks again.
     harness.server.push("ReadRows", Reply::rows(["k"]));
     assert!(harness.client.read_row("t", "k", None).await.is_ok());
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_is_sent() {
+    let server = rowmill_bigtable::testing::ScriptedServer::start().await;
+    let tokens = Tokens {
+        fails: vec![(0, true)],
+        ..Tokens::default()
+    };
+    let builder = rowmill_bigtable::Client::builder("p", "i").endpoint(format!("http://{}", server.address()));
+    let error = builder.credentials(Credentials::from(tokens)).connect().await.unwrap_err();
+    assert_eq!(error.code(), Code::Unauthenticated);
+    assert!(error.hint().unwrap().contains("GOOGLE_APPLICATION_CREDENTIALS"));
+    assert_eq!(server.connections(), 0);
 }
 
 #[tokio::test]

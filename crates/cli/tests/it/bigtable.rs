@@ -73,22 +73,139 @@ fn the_environment_names_the_emulator() {
 fn tables_are_shown_changed_and_dropped_with_care() {
     let folder = with_plays();
     let check = |arguments: &[&str]| shown(folder.path(), &run(folder.path(), arguments));
-    assert_snapshot!(check(&["tables", "create", "--dry-run"]), @"");
+    assert_snapshot!(check(&["tables", "create", "--dry-run"]), @r"
+    exit 0
+    -- stdout
+    + events_fact
+    +   event_data: 1 version
+    +   metadata: 1 version
+    +   quality: 1 version
+    + events_timeline
+    +   event: 1 version
+    + events_aggregate
+    +   daily_stats: 1 version
+    +   hourly_stats: 1 version
+    +   metadata: 1 version
+    +   weekly_stats: 1 version
+    + dead_letters
+    +   letter: 1 version
+    + pipeline_state
+    +   state: 1 version
+    -- stderr
+    a dry run: nothing was changed
+    ");
     assert!(!folder.path().join("rowmill-data").exists());
-    assert_snapshot!(check(&["tables", "describe"]), @"");
+    assert_snapshot!(check(&["tables", "describe"]), @r"
+    exit 2
+    -- stderr
+    rowmill: `file:rowmill-data` is no store: there is no such folder; `rowmill ingest` makes it
+    ");
     stdout(folder.path(), &["tables", "create"]);
-    assert_snapshot!(check(&["tables", "create"]), @"");
+    assert_snapshot!(check(&["tables", "create"]), @r"
+    exit 0
+    -- stderr
+    the tables are as the pipeline file says
+    ");
     let retention = "retention.events_fact='400d'";
-    assert_snapshot!(check(&["tables", "describe", "--set", retention]), @"");
-    assert_snapshot!(check(&["tables", "create", "--set", retention]), @"");
-    assert_snapshot!(check(&["ingest", "plays.jsonl", "--quiet", "--set", retention]), @"");
-    assert_snapshot!(check(&["ingest", "plays.jsonl", "--format", "json", "--set", retention]), @"");
-    assert_snapshot!(check(&["tables", "drop"]), @"");
-    assert_snapshot!(check(&["tables", "drop", "dead_letters", "--dry-run"]), @"");
-    assert_snapshot!(check(&["tables", "drop", "things", "--yes"]), @"");
-    assert_snapshot!(check(&["tables", "drop", "dead_letters", "--yes"]), @"");
-    assert_snapshot!(check(&["tables", "drop", "dead_letters", "--yes"]), @"");
-    assert_snapshot!(check(&["tables", "describe", "--format", "json"]), @"");
+    assert_snapshot!(check(&["tables", "describe", "--set", retention]), @r"
+    exit 0
+    -- stdout
+     table             family        keeps
+     dead_letters      letter        1 version
+     events_aggregate  daily_stats   1 version
+     events_aggregate  hourly_stats  1 version
+     events_aggregate  metadata      1 version
+     events_aggregate  weekly_stats  1 version
+     events_fact       event_data    1 version
+     events_fact       metadata      1 version
+     events_fact       quality       1 version
+     events_timeline   event         1 version
+     pipeline_state    state         1 version
+    -- stderr
+    `rowmill tables create` would change:
+    ~ events_fact.event_data: 1 version -> 1 version, 400 days
+    ~ events_fact.metadata: 1 version -> 1 version, 400 days
+    ~ events_fact.quality: 1 version -> 1 version, 400 days
+    ");
+    assert_snapshot!(check(&["tables", "create", "--set", retention]), @r"
+    exit 0
+    -- stdout
+    ~ events_fact.event_data: 1 version -> 1 version, 400 days
+    ~ events_fact.metadata: 1 version -> 1 version, 400 days
+    ~ events_fact.quality: 1 version -> 1 version, 400 days
+    -- stderr
+    a cell's age is its event's: rows of old events, also those ingested later, may be dropped at once
+    done
+    ");
+    assert_snapshot!(check(&["ingest", "plays.jsonl", "--quiet", "--set", retention]), @r#"
+    exit 0
+    -- stdout
+     records     count
+     read            5
+     written         3
+     duplicate       1
+     filtered        0
+     rejected        1
+       required      1
+
+     found wrong  in                 so      count
+     one_of       level              reject      1
+     required     user_id            reject      1
+     rule         redirects_are_odd  warn        1
+
+    The first rejected records:
+      plays.jsonl:5: required user_id: `userId` is missing or empty; one_of level: "gold" is none of "free", "paid"
+    "#);
+    assert_snapshot!(check(&["ingest", "plays.jsonl", "--format", "json", "--set", retention]), @r#"
+    exit 0
+    -- stdout
+    {"examples":[{"place":"plays.jsonl:5","reasons":["required user_id: `userId` is missing or empty","one_of level: \"gold\" is none of \"free\", \"paid\""]}],"interrupted":false,"ledger":{"duplicate":1,"filtered":0,"read":5,"rejected_by_reason":{"required":1},"violations":[{"count":1,"reason":"one_of","severity":"reject","subject":"level"},{"count":1,"reason":"required","severity":"reject","subject":"user_id"},{"count":1,"reason":"rule","severity":"warn","subject":"redirects_are_odd"}],"written":3},"rejected":1}
+    -- stderr
+    events since 2018-11-15T14 were written, and events_fact keeps 400 days: what is older may be dropped at once
+    "#);
+    assert_snapshot!(check(&["tables", "drop"]), @r"
+    exit 2
+    -- stdout
+    - events_fact
+    - events_timeline
+    - events_aggregate
+    - dead_letters
+    - pipeline_state
+    -- stderr
+    rowmill: nothing was dropped: add --yes to drop events_fact, events_timeline, events_aggregate, dead_letters, pipeline_state and all that is in them
+    ");
+    assert_snapshot!(check(&["tables", "drop", "dead_letters", "--dry-run"]), @r"
+    exit 0
+    -- stdout
+    - dead_letters
+    -- stderr
+    a dry run: nothing was dropped
+    ");
+    assert_snapshot!(check(&["tables", "drop", "things", "--yes"]), @r"
+    exit 2
+    -- stderr
+    rowmill: `things` is no table of rowmill's; there are events_fact, events_timeline, events_aggregate, dead_letters, pipeline_state
+    ");
+    assert_snapshot!(check(&["tables", "drop", "dead_letters", "--yes"]), @r"
+    exit 0
+    -- stdout
+    - dead_letters
+    -- stderr
+    done
+    ");
+    assert_snapshot!(check(&["tables", "drop", "dead_letters", "--yes"]), @r"
+    exit 0
+    -- stderr
+    there is none of these tables
+    ");
+    assert_snapshot!(check(&["tables", "describe", "--format", "json"]), @r#"
+    exit 0
+    -- stdout
+    {"families":{"daily_stats":"1 version","hourly_stats":"1 version","metadata":"1 version","weekly_stats":"1 version"},"table":"events_aggregate"}
+    {"families":{"event_data":"1 version, 400 days","metadata":"1 version, 400 days","quality":"1 version, 400 days"},"table":"events_fact"}
+    {"families":{"event":"1 version"},"table":"events_timeline"}
+    {"families":{"state":"1 version"},"table":"pipeline_state"}
+    "#);
 }
 
 #[test]
@@ -97,10 +214,26 @@ fn retention_that_cannot_be_is_refused() {
     let check = |setting: &str| {
         shown(folder.path(), &run(folder.path(), &["tables", "describe", "--set", setting]))
     };
-    assert_snapshot!(check("retention.dead_letters='10d'"), @"");
-    assert_snapshot!(check("retention.event_fact='10d'"), @"");
-    assert_snapshot!(check("retention.events_fact.event='10d'"), @"");
-    assert_snapshot!(check("retention.events_fact='10 days'"), @"");
+    assert_snapshot!(check("retention.dead_letters='10d'"), @r"
+    exit 2
+    -- stderr
+    rowmill: --set retention.dead_letters='10d': cells of `dead_letters` have no time that they could be too old by; there are events_fact, events_timeline, events_aggregate
+    ");
+    assert_snapshot!(check("retention.event_fact='10d'"), @r"
+    exit 2
+    -- stderr
+    rowmill: --set retention.event_fact='10d': there is no table `event_fact`; there are events_fact, events_timeline, events_aggregate
+    ");
+    assert_snapshot!(check("retention.events_fact.event='10d'"), @r"
+    exit 2
+    -- stderr
+    rowmill: --set retention.events_fact.event='10d': `events_fact` has no family `event`; there are event_data, metadata, quality
+    ");
+    assert_snapshot!(check("retention.events_fact='10 days'"), @r"
+    exit 2
+    -- stderr
+    rowmill: --set retention.events_fact='10 days': `10 days` is no length of time, such as 400d or 36h
+    ");
 }
 
 #[test]
@@ -118,7 +251,21 @@ fn trouble_is_said_with_what_helps() {
             .unwrap();
         shown(folder.path(), &output)
     };
-    assert_snapshot!(check("bigtable://p", "", &["query", "user", "7"]), @"");
-    assert_snapshot!(check("bigtable://p/i", "127.0.0.1:1", &["query", "user", "7"]), @"");
-    assert_snapshot!(check("bigtable://p/i", "", &["query", "user", "7"]), @"");
+    assert_snapshot!(check("bigtable://p", "", &["query", "user", "7"]), @r"
+    exit 2
+    -- stderr
+    rowmill: `bigtable://p` is no store: it is not of the form bigtable://PROJECT/INSTANCE[?app_profile=NAME]
+    ");
+    assert_snapshot!(check("bigtable://p/i", "127.0.0.1:1", &["query", "user", "7"]), @r"
+    exit 1
+    -- stderr
+    rowmill: PingAndWarm on projects/p/instances/i: cannot connect to http://127.0.0.1:1/: transport error: tcp connect error: Connection refused (os error 111)
+      hint: `gcloud beta emulators bigtable start` starts an emulator
+    ");
+    assert_snapshot!(check("bigtable://p/i", "", &["query", "user", "7"]), @r"
+    exit 1
+    -- stderr
+    rowmill: Client::builder: no access token could be had: client error (Connect): tcp connect error: Connection refused (os error 111)
+      hint: run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run where a service account is attached; for an emulator set BIGTABLE_EMULATOR_HOST
+    ");
 }

@@ -143,7 +143,7 @@ fn stores() {
     assert_snapshot!(check(&["aggregate", "--store", "redis://x"]), @r"
     exit 2
     -- stderr
-    rowmill: `redis://x` is no store: a store is memory: or file:PATH
+    rowmill: `redis://x` is no store: a store is memory:, file:PATH, or bigtable://PROJECT/INSTANCE
     ");
     assert_snapshot!(check(&["aggregate", "--store", "file:rowmill.toml"]), @r"
     exit 2
