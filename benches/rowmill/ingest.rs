@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion};
 use rowmill_ingest::Format;
-use rowmill_pipeline::{Control, IngestOptions, Inputs, ingest, StoreUri, open_store};
+use rowmill_pipeline::{Control, IngestOptions, Inputs, StoreUri, ingest, open_store};
 
 use crate::input::{EVENTS, file, source, stages, throughput};
 
@@ -20,9 +20,11 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.throughput(throughput(EVENTS, bytes.len()));
     group.bench_function("a file into the memory store", |bencher| {
         bencher.iter_batched(
-            || runtime
+            || {
+                runtime
                     .block_on(async { open_store(&StoreUri::Memory).await?.prepare().await })
-                    .unwrap(),
+                    .unwrap()
+            },
             |opened| {
                 let options = IngestOptions::new(source().run, source().now);
                 let control = Control::default();

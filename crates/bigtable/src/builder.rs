@@ -26,7 +26,7 @@ use crate::retry::RetryPolicy;
 use crate::timer::{Random, Timer};
 use crate::transport::{CONNECT_TIMEOUT, Transport, routing, send, set_identity};
 
-const OPERATION: &str = "Client::builder";
+const OPERATION: &str = "Connect";
 const DATA_ENDPOINT: &str = "https://bigtable.googleapis.com";
 const ADMIN_ENDPOINT: &str = "https://bigtableadmin.googleapis.com";
 const PING_AND_WARM: &str = "/google.bigtable.v2.Bigtable/PingAndWarm";
@@ -210,8 +210,12 @@ impl ClientBuilder {
 
     fn check(&self) -> Result<()> {
         for (what, id) in [("project", &self.project), ("instance", &self.instance)] {
-            let is_id =
-                |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+            let is_id = |id: &str| {
+                !id.is_empty()
+                    && id
+                        .bytes()
+                        .all(|byte| byte.is_ascii_graphic() && byte != b'/')
+            };
             if !is_id(id) {
                 let message = format!("{id:?} is no {what}");
                 return Err(Error::invalid(OPERATION, message));

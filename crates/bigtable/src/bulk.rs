@@ -53,7 +53,13 @@ pub(crate) async fn mutate_rows<E: Entries>(
             outcomes[index as usize] = Some(outcome);
         }
     }
-    let unsent = || Err(Error::new(Code::Internal, MUTATE_ROWS.name, "it was not sent"));
+    let unsent = || {
+        Err(Error::new(
+            Code::Internal,
+            MUTATE_ROWS.name,
+            "it was not sent",
+        ))
+    };
     let each = outcomes.into_iter();
     each.map(|outcome| outcome.unwrap_or_else(unsent)).collect()
 }
@@ -131,7 +137,9 @@ impl<E: Entries> Bulk<'_, E> {
             waiting: piece,
         };
         while !sent.waiting.is_empty() {
-            let failure = self.attempt(&mut call, &mut retries, &mut sent, bytes).await;
+            let failure = self
+                .attempt(&mut call, &mut retries, &mut sent, bytes)
+                .await;
             let Some(failure) = failure else { break };
             // Rows whose repetition would do harm are not sent again, unless the server asks for it.
             let invited = failure.retry_delay.is_some();
@@ -252,13 +260,7 @@ impl<E: Entries> Bulk<'_, E> {
         reason
     }
 
-    fn conclude(
-        &self,
-        sent: &mut Sent,
-        given_up: Vec<u32>,
-        failure: &Failure,
-        retries: &Retries,
-    ) {
+    fn conclude(&self, sent: &mut Sent, given_up: Vec<u32>, failure: &Failure, retries: &Retries) {
         for index in given_up {
             let error = self.error(failure.again(), index as usize, retries.attempts_total);
             // An earlier attempt may have written it, whatever the last one met.

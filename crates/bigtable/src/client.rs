@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::{
-    CheckAndMutateRowRequest, Mutation, MutateRowRequest, ReadModifyWriteRowRequest,
+    CheckAndMutateRowRequest, MutateRowRequest, Mutation, ReadModifyWriteRowRequest,
     ReadModifyWriteRule, RowFilter, SampleRowKeysResponse,
 };
 use rowmill_model::MutationBatch;

@@ -57,7 +57,10 @@ impl<T: Message + Default> Decoder for MessageDecoder<T> {
         // The whole message becomes one shared buffer, and its byte fields are slices of it.
         let message = source.copy_to_bytes(source.remaining());
         let decoded = T::decode(message).map_err(|error| {
-            Status::new(Code::Internal, format!("the response is no message: {error}"))
+            Status::new(
+                Code::Internal,
+                format!("the response is no message: {error}"),
+            )
         })?;
         Ok(Some(decoded))
     }

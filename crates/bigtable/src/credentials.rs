@@ -41,7 +41,7 @@ impl Authorization {
             .build();
         credentials.map(Self::Token).map_err(|error| {
             let message = format!("there are no usable credentials: {}", causes(&error));
-            Error::new(Code::Unauthenticated, "Client::builder", message)
+            Error::new(Code::Unauthenticated, "Connect", message)
                 .with_hint(HINT)
                 .with_source(error)
         })
@@ -50,7 +50,7 @@ impl Authorization {
     /// Makes sure that there is a token, before anything is sent anywhere.
     pub(crate) async fn check(&self) -> Result<()> {
         self.headers().await.map(drop).map_err(|failure| {
-            Error::new(Code::Unauthenticated, "Client::builder", failure.message).with_hint(HINT)
+            Error::new(Code::Unauthenticated, "Connect", failure.message).with_hint(HINT)
         })
     }
 

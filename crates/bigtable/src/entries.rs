@@ -14,9 +14,7 @@ use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use rowmill_model::{Mutation, MutationBatch, RowMutation as ModelMutation};
 
-use crate::limits::{
-    Shape, check_count, check_key, check_qualifier, check_timestamp, check_value,
-};
+use crate::limits::{Shape, check_count, check_key, check_qualifier, check_timestamp, check_value};
 use crate::row_mutation::{RowMutation, SERVER_TIME, is_idempotent};
 
 /// Field numbers on the way from a request to a cell.

@@ -104,7 +104,9 @@ impl Rate {
 
     /// What the service said in a response.
     pub(crate) fn told(&mut self, info: &RateLimitInfo, now: Instant) {
-        let period = info.period.and_then(|period| Duration::try_from(period).ok());
+        let period = info
+            .period
+            .and_then(|period| Duration::try_from(period).ok());
         let Some(period) = period.filter(|period| !period.is_zero()) else {
             return;
         };

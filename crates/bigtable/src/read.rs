@@ -133,9 +133,7 @@ pub(crate) fn read_rows(client: &Client, read: ReadRows, policy: &RetryPolicy) -
         let step = state.step().await?;
         Some((step, state))
     })
-    .flat_map(|Step { rows, error }| {
-        stream::iter(rows.into_iter().map(Ok).chain(error.map(Err)))
-    })
+    .flat_map(|Step { rows, error }| stream::iter(rows.into_iter().map(Ok).chain(error.map(Err))))
     .boxed()
 }
 

@@ -130,7 +130,7 @@ impl RetryPolicy {
             return Ok(());
         };
         Err(Error::invalid(
-            "Client::builder",
+            "Connect",
             format!("the retry policy of {name}: {problem}"),
         ))
     }
@@ -150,11 +150,7 @@ pub(crate) struct Retries {
 }
 
 impl Retries {
-    pub(crate) fn new(
-        policy: RetryPolicy,
-        timer: Arc<dyn Timer>,
-        random: Arc<dyn Random>,
-    ) -> Self {
+    pub(crate) fn new(policy: RetryPolicy, timer: Arc<dyn Timer>, random: Arc<dyn Random>) -> Self {
         let deadline = timer.now() + policy.operation_timeout;
         Self {
             policy,
@@ -188,10 +184,7 @@ impl Retries {
     }
 
     /// Waits until the next attempt may begin; or gives the failure back, if there is to be none.
-    pub(crate) async fn wait(
-        &mut self,
-        failure: Failure,
-    ) -> std::result::Result<(), Failure> {
+    pub(crate) async fn wait(&mut self, failure: Failure) -> std::result::Result<(), Failure> {
         if self.timer.now() >= self.deadline {
             return Err(self.past_deadline(&failure));
         }

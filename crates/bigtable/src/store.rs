@@ -213,11 +213,14 @@ fn server_filters(scan: &Scan, schema: &TableSchema, view: &View) -> (Vec<RowFil
         .collect();
     let mut filters = Vec::new();
     if scan.families.is_some() {
-        filters.push(filter::families(shown.iter().map(|(name, _)| name.as_str())));
+        filters.push(filter::families(
+            shown.iter().map(|(name, _)| name.as_str()),
+        ));
     }
     let names = scan.qualifiers.as_ref();
     // A pattern is text; names that are none are left to the view.
-    let are_text = |names: &Vec<Vec<u8>>| names.iter().all(|name| std::str::from_utf8(name).is_ok());
+    let are_text =
+        |names: &Vec<Vec<u8>>| names.iter().all(|name| std::str::from_utf8(name).is_ok());
     let mut is_exact = names.is_none_or(are_text);
     if let Some(names) = names.filter(|names| are_text(names)) {
         filters.push(filter::qualifiers(names.iter().map(Vec::as_slice)));
@@ -267,7 +270,11 @@ fn shown(row: row::Row, view: &View) -> Option<Row> {
         .collect();
     let place = |cell: &Cell<'_>| {
         let newest_first = std::cmp::Reverse(cell.timestamp_micros);
-        (cell.family.to_owned(), cell.qualifier.to_vec(), newest_first)
+        (
+            cell.family.to_owned(),
+            cell.qualifier.to_vec(),
+            newest_first,
+        )
     };
     let is_before = |a: &Cell<'_>, b: &Cell<'_>| {
         (a.family, a.qualifier, b.timestamp_micros) < (b.family, b.qualifier, a.timestamp_micros)
@@ -311,13 +318,19 @@ impl Admin for BigtableStore {
     async fn create_table(&self, schema: &TableSchema) -> Result<()> {
         self.forget_schema(&schema.name);
         let admin = self.client.table_admin();
-        admin.create_table(schema).await.map_err(rowmill_store::Error::from)
+        admin
+            .create_table(schema)
+            .await
+            .map_err(rowmill_store::Error::from)
     }
 
     async fn alter_table(&self, schema: &TableSchema) -> Result<()> {
         self.forget_schema(&schema.name);
         let admin = self.client.table_admin();
-        admin.alter_table(schema).await.map_err(rowmill_store::Error::from)
+        admin
+            .alter_table(schema)
+            .await
+            .map_err(rowmill_store::Error::from)
     }
 
     async fn tables(&self) -> Result<Vec<TableSchema>> {
@@ -328,6 +341,9 @@ impl Admin for BigtableStore {
     async fn drop_table(&self, table: &str) -> Result<()> {
         self.forget_schema(table);
         let admin = self.client.table_admin();
-        admin.delete_table(table).await.map_err(rowmill_store::Error::from)
+        admin
+            .delete_table(table)
+            .await
+            .map_err(rowmill_store::Error::from)
     }
 }

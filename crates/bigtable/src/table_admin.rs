@@ -153,7 +153,8 @@ impl TableAdmin {
         request: &impl Message,
     ) -> Result<T> {
         let policy = self.client.read_policy();
-        self.call(method, parameter, resource, request, policy).await
+        self.call(method, parameter, resource, request, policy)
+            .await
     }
 
     /// A call that is repeated only if the server asks for it: its second answer would be another.
@@ -165,7 +166,8 @@ impl TableAdmin {
         request: &impl Message,
     ) -> Result<T> {
         let policy = self.client.single_write_policy();
-        self.call(method, parameter, resource, request, policy).await
+        self.call(method, parameter, resource, request, policy)
+            .await
     }
 
     async fn call<T: Message + Default + 'static>(
@@ -200,9 +202,9 @@ fn schema(table: Table) -> TableSchema {
 }
 
 fn family(rule: GcRule) -> ColumnFamily {
-    let versions = rule.versions_max.map(|versions| {
-        Rule::MaxNumVersions(i32::try_from(versions).unwrap_or(i32::MAX))
-    });
+    let versions = rule
+        .versions_max
+        .map(|versions| Rule::MaxNumVersions(i32::try_from(versions).unwrap_or(i32::MAX)));
     let age = rule.age_seconds_max.map(|seconds| {
         Rule::MaxAge(prost_types::Duration {
             seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
@@ -224,9 +226,15 @@ fn family(rule: GcRule) -> ColumnFamily {
 
 /// The rule of a family. One that rowmill does not make (an intersection) hides nothing, as far as rowmill knows.
 fn rule(name: &str, family: &ColumnFamily) -> GcRule {
-    let parts = family.gc_rule.as_ref().map_or(Some(GcRule::KEEP), known_rule);
+    let parts = family
+        .gc_rule
+        .as_ref()
+        .map_or(Some(GcRule::KEEP), known_rule);
     parts.unwrap_or_else(|| {
-        tracing::warn!(family = name, "a garbage collection rule of another kind is ignored");
+        tracing::warn!(
+            family = name,
+            "a garbage collection rule of another kind is ignored"
+        );
         GcRule::KEEP
     })
 }

@@ -66,7 +66,10 @@ where
     let mut retries = target.environment.retries(policy);
     loop {
         let deadline = retries.begin();
-        let opened = target.transport.open(&call, request.clone(), deadline).await;
+        let opened = target
+            .transport
+            .open(&call, request.clone(), deadline)
+            .await;
         let attempt = match opened {
             Ok(responses) => finish(responses).await,
             Err(failure) => Err(failure),

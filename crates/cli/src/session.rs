@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use rowmill_model::Pipeline;
-use rowmill_pipeline::{
-    Control, Error, IngestOptions, OpenStore, Stages, StoreUri, open_store,
-};
+use rowmill_pipeline::{Control, Error, IngestOptions, OpenStore, Stages, StoreUri, open_store};
 use rowmill_store::{Clock as _, SystemClock};
 
 use crate::arguments::Global;

@@ -15,8 +15,8 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use rowmill_model::{MutationBatch, Row};
 use rowmill_store::{
-    Admin, Capability, Clock, Error, ErrorKind, Result, Scan, Store, SystemClock, TableSchema, View,
-    WriteShape,
+    Admin, Capability, Clock, Error, ErrorKind, Result, Scan, Store, SystemClock, TableSchema,
+    View, WriteShape,
 };
 use tokio::sync::mpsc;
 
@@ -312,7 +312,10 @@ impl Admin for EmbeddedStore {
             .tables
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        Ok(tables.values().map(|table| (*table.schema()).clone()).collect())
+        Ok(tables
+            .values()
+            .map(|table| (*table.schema()).clone())
+            .collect())
     }
 
     async fn drop_table(&self, table: &str) -> Result<()> {

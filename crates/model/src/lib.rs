@@ -55,8 +55,8 @@ pub use mutation::{
 };
 pub use pipeline::{
     AggregateSpec, Bound, CsvSpec, DistinctSpec, EventIdSpec, EventSpec, FieldSpec, Grain, Located,
-    Location, MeasureSpec, Path, Pipeline, PipelineError, Problem, RejectLimit,
-    RetentionSpec, RuleSpec, Statistic, TimestampFormat, TimestampSpec, Unknown, UserIdSpec,
+    Location, MeasureSpec, Path, Pipeline, PipelineError, Problem, RejectLimit, RetentionSpec,
+    RuleSpec, Statistic, TimestampFormat, TimestampSpec, Unknown, UserIdSpec,
 };
 pub use row::{Cell, Cells, Row, RowBuilder};
 pub use tables::{FamilySpec, GcRule, TABLES, TableSpec};

@@ -302,8 +302,8 @@ impl<'a> Sequencer<'a> {
         for letter in &processed.letters {
             self.take_letter(file, letter)?;
         }
-        let full = self.batch.rows() >= self.options.batch_rows
-            || self.batch.bytes() >= self.batch_bytes;
+        let full =
+            self.batch.rows() >= self.options.batch_rows || self.batch.bytes() >= self.batch_bytes;
         if full { self.flush().await } else { Ok(()) }
     }
 

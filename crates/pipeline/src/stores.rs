@@ -73,7 +73,9 @@ impl StoreUri {
 fn bigtable(rest: &str, emulator: Option<&str>) -> Result<BigtableUri, String> {
     let wanted = "it is not of the form bigtable://PROJECT/INSTANCE[?app_profile=NAME]";
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let names = path.strip_prefix("//").and_then(|names| names.split_once('/'));
+    let names = path
+        .strip_prefix("//")
+        .and_then(|names| names.split_once('/'));
     let is_name = |name: &str| !name.is_empty() && !name.contains('/');
     let (project, instance) = names
         .filter(|(project, instance)| is_name(project) && is_name(instance))
@@ -82,7 +84,11 @@ fn bigtable(rest: &str, emulator: Option<&str>) -> Result<BigtableUri, String> {
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
             Some(("app_profile", name)) if !name.is_empty() => app_profile = Some(name.to_owned()),
-            _ => return Err(format!("`{parameter}` is no parameter; there is app_profile=NAME")),
+            _ => {
+                return Err(format!(
+                    "`{parameter}` is no parameter; there is app_profile=NAME"
+                ));
+            }
         }
     }
     Ok(BigtableUri {
@@ -137,7 +143,10 @@ pub async fn open_store(uri: &StoreUri) -> Result<OpenStore, Error> {
             if let Some(host) = &bigtable.emulator {
                 builder = builder.emulator(host);
             }
-            let client = builder.connect().await.map_err(rowmill_store::Error::from)?;
+            let client = builder
+                .connect()
+                .await
+                .map_err(rowmill_store::Error::from)?;
             // An emulator forgets its tables when it stops, and has nobody who decides about them.
             let makes_tables = bigtable.emulator.is_some();
             Ok(OpenStore::of(BigtableStore::new(client), makes_tables))

@@ -60,7 +60,11 @@ impl Gate {
 
     /// Waits until it is open.
     pub async fn passed(&self) {
-        self.0.acquire().await.expect("a gate is never closed").forget();
+        self.0
+            .acquire()
+            .await
+            .expect("a gate is never closed")
+            .forget();
     }
 }
 
@@ -206,7 +210,12 @@ impl Reply {
             metadata: [("rowKeyBase64Encoded".to_owned(), key)].into(),
         };
         let details = vec![any("ErrorInfo", &info)];
-        self.end(Code::FailedPrecondition, "the row is too large", details, &[])
+        self.end(
+            Code::FailedPrecondition,
+            "the row is too large",
+            details,
+            &[],
+        )
     }
 
     fn end(
@@ -230,8 +239,8 @@ impl Reply {
                 message: message.to_owned(),
                 details,
             };
-            let encoded = base64::engine::general_purpose::STANDARD_NO_PAD
-                .encode(status.encode_to_vec());
+            let encoded =
+                base64::engine::general_purpose::STANDARD_NO_PAD.encode(status.encode_to_vec());
             map.insert("grpc-status-details-bin", text(&encoded));
         }
         self.step(Step::End(map))

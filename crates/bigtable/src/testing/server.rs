@@ -150,9 +150,7 @@ impl ScriptedServer {
         handler: impl Fn(&Received) -> Reply + Send + Sync + 'static,
     ) {
         let mut script = self.shared.script();
-        script
-            .handlers
-            .insert(method.to_owned(), Arc::new(handler));
+        script.handlers.insert(method.to_owned(), Arc::new(handler));
     }
 
     /// The requests of a method so far.
@@ -219,12 +217,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve(
-    socket: TcpStream,
-    shared: Arc<Shared>,
-    connection: Arc<Connection>,
-    number: usize,
-) {
+async fn serve(socket: TcpStream, shared: Arc<Shared>, connection: Arc<Connection>, number: usize) {
     let (socket, closer) = with_closer(socket).expect("a socket that was just accepted is one");
     let switches = Arc::clone(&connection);
     let service = service_fn(move |request| {
@@ -325,7 +318,10 @@ fn next_reply(shared: &Shared, received: Received) -> Reply {
     }
 }
 
-fn response(headers: HeaderMap, frames: BoxStream<'static, io::Result<Frame<Bytes>>>) -> Response<Body> {
+fn response(
+    headers: HeaderMap,
+    frames: BoxStream<'static, io::Result<Frame<Bytes>>>,
+) -> Response<Body> {
     let mut response = Response::new(StreamBody::new(frames));
     *response.headers_mut() = headers;
     let grpc = HeaderValue::from_static("application/grpc");

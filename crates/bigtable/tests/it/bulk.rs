@@ -68,7 +68,10 @@ async fn a_stream_that_fails_repeats_only_what_was_not_answered() {
     let first = Reply::outcomes([(1, Code::Ok)]);
     harness.server.push("MutateRows", first.drop_connection());
     harness.server.answer("MutateRows", acknowledge);
-    let outcomes = harness.client.mutate_rows("t", sets(&["a", "b", "c"])).await;
+    let outcomes = harness
+        .client
+        .mutate_rows("t", sets(&["a", "b", "c"]))
+        .await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     let requests = harness.server.requests("MutateRows");
     assert_eq!(keys(&requests[1]), ["a", "c"]);
@@ -79,7 +82,10 @@ async fn a_row_that_is_never_answered_may_have_been_written() {
     let harness = Harness::start().await;
     let reply = Reply::outcomes([(0, Code::Ok), (2, Code::Ok), (7, Code::Ok), (-1, Code::Ok)]);
     harness.server.push("MutateRows", reply);
-    let outcomes = harness.client.mutate_rows("t", sets(&["a", "b", "c"])).await;
+    let outcomes = harness
+        .client
+        .mutate_rows("t", sets(&["a", "b", "c"]))
+        .await;
     assert!(outcomes[0].is_ok() && outcomes[2].is_ok());
     let error = outcomes[1].as_ref().unwrap_err();
     assert_eq!(error.code(), Code::Internal);
@@ -111,7 +117,10 @@ async fn server_time_is_not_sent_twice() {
     let now = RowMutation::new("now").set_cell("f", "q", SERVER_TIME, "v");
     let outcomes = harness.client.mutate_rows("t", vec![now, set("b")]).await;
     let error = outcomes[0].as_ref().unwrap_err();
-    assert_eq!((error.code(), error.effect()), (Code::Unavailable, Effect::Unknown));
+    assert_eq!(
+        (error.code(), error.effect()),
+        (Code::Unavailable, Effect::Unknown)
+    );
     assert!(outcomes[1].is_ok());
     assert_eq!(keys(&harness.server.requests("MutateRows")[1]), ["b"]);
 }
@@ -134,7 +143,12 @@ async fn a_batch_is_split_and_never_refused() {
     rows.extend([many, large, set("e")]);
     let outcomes = harness.client.mutate_rows("t", rows).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-    let sent: BTreeSet<_> = harness.server.requests("MutateRows").iter().map(keys).collect();
+    let sent: BTreeSet<_> = harness
+        .server
+        .requests("MutateRows")
+        .iter()
+        .map(keys)
+        .collect();
     let expected = [
         vec!["a", "b", "c"],
         vec!["d"],
@@ -157,7 +171,10 @@ async fn a_bad_row_fails_alone_and_is_not_sent() {
         mutation: Some(Kind::DeleteFromRow(DeleteFromRow {})),
     };
     let bad = [
-        (RowMutation::new("").set_cell("f", "q", 0, "v"), "1 to 4096 bytes"),
+        (
+            RowMutation::new("").set_cell("f", "q", 0, "v"),
+            "1 to 4096 bytes",
+        ),
         (
             RowMutation::new(vec![b'k'; 4_097]).set_cell("f", "q", 0, "v"),
             "not 4097",
@@ -217,11 +234,9 @@ async fn what_is_in_flight_is_bounded() {
     let harness = Harness::with(|builder| builder.bulk_limits(limits)).await;
     let gate = Gate::default();
     let closed = gate.clone();
-    harness
-        .server
-        .answer("MutateRows", move |_| {
-            Reply::new().wait(&closed).and_outcomes([(0, Code::Ok)])
-        });
+    harness.server.answer("MutateRows", move |_| {
+        Reply::new().wait(&closed).and_outcomes([(0, Code::Ok)])
+    });
     let client = harness.client.clone();
     let keys: Vec<_> = (0..20).map(|index| set(&index.to_string())).collect();
     let writing = tokio::spawn(async move { client.mutate_rows("t", keys).await });
@@ -251,7 +266,10 @@ async fn a_rate_is_kept_once_the_service_asks_for_it() {
     assert!(outcomes.iter().all(Result::is_ok));
     let slept: Duration = harness.timer.slept().iter().sum();
     assert!(!harness.timer.slept().is_empty(), "requests are held back");
-    assert!(slept < Duration::from_secs(60), "and not for ever: {slept:?}");
+    assert!(
+        slept < Duration::from_secs(60),
+        "and not for ever: {slept:?}"
+    );
 }
 
 /// The entry that the generated messages make of a row.
@@ -305,7 +323,11 @@ enum Operation {
 fn operation() -> impl Strategy<Value = Operation> {
     // Lengths around the sizes where a length takes another byte.
     let length = prop_oneof![0..4_usize, 120..135_usize, 16_380..16_385_usize];
-    let time = prop_oneof![Just(0), 1..100_i64, 1_541_022_000_000..1_541_022_000_100_i64];
+    let time = prop_oneof![
+        Just(0),
+        1..100_i64,
+        1_541_022_000_000..1_541_022_000_100_i64
+    ];
     prop_oneof![
         (length.clone(), time, length.clone()).prop_map(|(qualifier, millis, value)| {
             Operation::Set(qualifier, millis * 1_000, value)

@@ -91,9 +91,10 @@ async fn calls_spread_over_the_channels() {
         .server
         .answer("ReadRows", move |_| Reply::new().wait(&closed));
     let client = harness.client.clone();
-    let calls = tokio::spawn(async move {
-        join_all((0..9).map(|_| client.read_row("t", "k", None))).await
-    });
+    let calls =
+        tokio::spawn(
+            async move { join_all((0..9).map(|_| client.read_row("t", "k", None))).await },
+        );
     let requests = harness.server.received("ReadRows", 9).await;
     gate.open();
     calls.await.unwrap();

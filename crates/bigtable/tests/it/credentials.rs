@@ -64,7 +64,10 @@ async fn every_attempt_carries_the_token_of_the_moment() {
         .flat_map(|method| harness.server.requests(method))
         .map(|request| request.header("authorization").join(","))
         .collect();
-    assert_eq!(tokens, ["Bearer token-1", "Bearer token-2", "Bearer token-3"]);
+    assert_eq!(
+        tokens,
+        ["Bearer token-1", "Bearer token-2", "Bearer token-3"]
+    );
 }
 
 #[tokio::test]
@@ -95,10 +98,20 @@ async fn without_a_token_nothing_is_sent() {
         fails: vec![(0, true)],
         ..Tokens::default()
     };
-    let builder = rowmill_bigtable::Client::builder("p", "i").endpoint(format!("http://{}", server.address()));
-    let error = builder.credentials(Credentials::from(tokens)).connect().await.unwrap_err();
+    let builder = rowmill_bigtable::Client::builder("p", "i")
+        .endpoint(format!("http://{}", server.address()));
+    let error = builder
+        .credentials(Credentials::from(tokens))
+        .connect()
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), Code::Unauthenticated);
-    assert!(error.hint().unwrap().contains("GOOGLE_APPLICATION_CREDENTIALS"));
+    assert!(
+        error
+            .hint()
+            .unwrap()
+            .contains("GOOGLE_APPLICATION_CREDENTIALS")
+    );
     assert_eq!(server.connections(), 0);
 }
 
@@ -107,5 +120,9 @@ async fn an_emulator_gets_no_token() {
     let harness = Harness::start().await;
     harness.server.push("ReadRows", Reply::new());
     harness.client.read_row("t", "k", None).await.unwrap();
-    assert!(harness.server.requests("ReadRows")[0].header("authorization").is_empty());
+    assert!(
+        harness.server.requests("ReadRows")[0]
+            .header("authorization")
+            .is_empty()
+    );
 }

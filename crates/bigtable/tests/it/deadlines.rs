@@ -61,9 +61,9 @@ async fn the_deadline_holds_within_the_body_too() {
 #[tokio::test]
 async fn attempts_and_backoff_count_too() {
     let harness = harness(5).await;
-    harness
-        .server
-        .answer("ReadRows", |_| Reply::new().status(Code::Unavailable, "busy"));
+    harness.server.answer("ReadRows", |_| {
+        Reply::new().status(Code::Unavailable, "busy")
+    });
     let error = harness.client.read_row("t", "k", None).await.unwrap_err();
     assert_eq!(error.code(), Code::DeadlineExceeded);
     assert!(error.to_string().contains("busy"), "{error}");
@@ -84,9 +84,9 @@ async fn a_bulk_write_ends_with_code_4_for_each_row_that_was_not_acknowledged() 
         "MutateRows",
         Reply::outcomes([(0, Code::Ok), (1, Code::Unavailable)]).status(Code::Unavailable, "x"),
     );
-    harness
-        .server
-        .answer("MutateRows", |_| Reply::new().status(Code::Unavailable, "x"));
+    harness.server.answer("MutateRows", |_| {
+        Reply::new().status(Code::Unavailable, "x")
+    });
     let outcomes = harness
         .client
         .mutate_rows("t", sets(&["a", "b", "c", "d"]))
@@ -137,13 +137,16 @@ async fn retry_info_makes_any_code_retryable_and_sets_the_delay() {
     let error = harness.client.read_row("t", "k", None);
     harness.server.push("ReadRows", Reply::rows(["k"]));
     error.await.unwrap();
-    let millis: Vec<_> = harness.timer.slept().iter().map(Duration::as_millis).collect();
+    let millis: Vec<_> = harness
+        .timer
+        .slept()
+        .iter()
+        .map(Duration::as_millis)
+        .collect();
     // The failure between the two that name a delay falls back to ordinary backoff.
     assert_eq!(millis, [2_000, 20, 3_000]);
 
-    harness
-        .server
-        .push("MutateRow", Reply::new().message(&()));
+    harness.server.push("MutateRow", Reply::new().message(&()));
     harness.client.mutate_row("t", set("k")).await.unwrap();
 
     // What must not happen twice is repeated at the server's invitation, and not otherwise.
@@ -175,7 +178,10 @@ async fn progress_begins_the_count_of_attempts_anew() {
     let harness = Harness::with(|builder| builder.scan_policy(policy)).await;
     for key in ["a", "b", "c"] {
         let server = &harness.server;
-        server.push("ReadRows", Reply::rows([key]).status(Code::Unavailable, "x"));
+        server.push(
+            "ReadRows",
+            Reply::rows([key]).status(Code::Unavailable, "x"),
+        );
         server.push("ReadRows", Reply::new().status(Code::Unavailable, "x"));
     }
     harness.server.push("ReadRows", Reply::rows(["d"]));

@@ -42,7 +42,11 @@ mod interoperation {
             return None;
         };
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Some(text)
     }
 
@@ -53,14 +57,23 @@ mod interoperation {
         };
         let client = connect(&emulator).await;
         let store = BigtableStore::new(client.clone());
-        store.create_table(&TableSchema::new("t", ["f"])).await.unwrap();
+        store
+            .create_table(&TableSchema::new("t", ["f"]))
+            .await
+            .unwrap();
         let ours = RowMutation::new("ours").set_cell("f", "song", 1_000, "Für Elise");
         client.mutate_row("t", ours).await.unwrap();
         let Some(shown) = cbt(&emulator, &["lookup", "t", "ours"]) else {
             return;
         };
-        assert!(shown.contains("f:song") && shown.contains("Für Elise"), "{shown}");
-        cbt(&emulator, &["set", "t", "theirs", "f:song=Gymnopédie", "f:length=3"]);
+        assert!(
+            shown.contains("f:song") && shown.contains("Für Elise"),
+            "{shown}"
+        );
+        cbt(
+            &emulator,
+            &["set", "t", "theirs", "f:song=Gymnopédie", "f:length=3"],
+        );
         let row = client.read_row("t", "theirs", None).await.unwrap().unwrap();
         assert_eq!(row.value("f", b"song").unwrap(), "Gymnopédie");
         assert_eq!(row.value("f", b"length").unwrap(), "3");
@@ -77,16 +90,30 @@ mod interoperation {
         let admin = client.table_admin();
         let missing = client.read_row("t", "k", None).await.unwrap_err();
         assert_eq!(missing.code(), Code::NotFound);
-        admin.create_table(&TableSchema::new("t", ["f"])).await.unwrap();
+        admin
+            .create_table(&TableSchema::new("t", ["f"]))
+            .await
+            .unwrap();
         let rows = ["a", "b", "c"].map(crate::set).to_vec();
-        assert!(client.mutate_rows("t", rows).await.iter().all(Result::is_ok));
-        let read = ReadRows::new("t").reversed().limit(2).filter(filter::without_values());
+        assert!(
+            client
+                .mutate_rows("t", rows)
+                .await
+                .iter()
+                .all(Result::is_ok)
+        );
+        let read = ReadRows::new("t")
+            .reversed()
+            .limit(2)
+            .filter(filter::without_values());
         let found: Vec<_> = client.read_rows(read).try_collect().await.unwrap();
         let keys: Vec<_> = found.iter().map(|row| row.key.clone()).collect();
         assert_eq!(keys, ["c", "b"]);
         assert!(found[0].cells[0].value.is_empty());
         let delete = RowMutation::new("a").delete_row().mutations;
-        let checked = client.check_and_mutate_row("t", "a", None, delete, vec![]).await;
+        let checked = client
+            .check_and_mutate_row("t", "a", None, delete, vec![])
+            .await;
         assert_eq!(checked.unwrap(), rowmill_bigtable::Checked::Matched);
         assert!(client.read_row("t", "a", None).await.unwrap().is_none());
         client.sample_row_keys("t").await.unwrap();

@@ -10,7 +10,10 @@ use crate::{Harness, set};
 async fn each_failure_names_the_resource_and_what_helps() {
     let resource = "projects/p/instances/i/tables/t";
     for (code, hints) in [
-        (Code::NotFound, vec!["rowmill tables create", "instances list"]),
+        (
+            Code::NotFound,
+            vec!["rowmill tables create", "instances list"],
+        ),
         (
             Code::PermissionDenied,
             vec!["roles/bigtable.user", resource, "gcloud auth list"],
@@ -21,12 +24,15 @@ async fn each_failure_names_the_resource_and_what_helps() {
         ),
     ] {
         let harness = Harness::start().await;
-        harness
-            .server
-            .answer("MutateRow", move |_| Reply::new().status(code, "the server's words"));
+        harness.server.answer("MutateRow", move |_| {
+            Reply::new().status(code, "the server's words")
+        });
         let error = harness.client.mutate_row("t", set("k")).await.unwrap_err();
         let text = error.to_string();
-        assert!(text.contains(resource) && text.contains("the server's words"), "{text}");
+        assert!(
+            text.contains(resource) && text.contains("the server's words"),
+            "{text}"
+        );
         for hint in hints {
             assert!(error.hint().unwrap().contains(hint), "{error:?}");
         }
@@ -80,7 +86,14 @@ async fn names_that_cannot_be_are_refused_before_connecting() {
     }
     for endpoint in ["", "ftp ://x", "http://"] {
         let builder = Client::builder("p", "i").endpoint(endpoint);
-        let error = builder.credentials(crate::credentials::fixed()).connect().await;
-        assert_eq!(error.unwrap_err().code(), Code::InvalidArgument, "{endpoint:?}");
+        let error = builder
+            .credentials(crate::credentials::fixed())
+            .connect()
+            .await;
+        assert_eq!(
+            error.unwrap_err().code(),
+            Code::InvalidArgument,
+            "{endpoint:?}"
+        );
     }
 }

@@ -24,7 +24,10 @@ async fn rows_written_and_read_through_cuts_are_all_there_once() {
     let builder = Client::builder("p", "i").emulator(proxy.address());
     let client = builder.connect().await.unwrap();
     let store = BigtableStore::new(client.clone());
-    store.create_table(&TableSchema::new("t", ["f"])).await.unwrap();
+    store
+        .create_table(&TableSchema::new("t", ["f"]))
+        .await
+        .unwrap();
     let key = |number: usize| format!("{number:06}");
     for start in (0..20_000).step_by(2_000) {
         let mut batch = MutationBatch::new();

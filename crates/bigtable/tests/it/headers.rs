@@ -103,7 +103,11 @@ async fn cookies_come_back_on_the_next_attempts_newest_first() {
     let client = &harness.client;
     client.read_row("t", "k", None).await.unwrap();
     client.mutate_row("t", set("k")).await.unwrap();
-    client.mutate_rows("t", sets(&["k"])).await.remove(0).unwrap();
+    client
+        .mutate_rows("t", sets(&["k"]))
+        .await
+        .remove(0)
+        .unwrap();
     assert_eq!(client.sample_row_keys("t").await.unwrap().len(), 1);
     for method in ["ReadRows", "MutateRow", "MutateRows", "SampleRowKeys"] {
         let seen: Vec<_> = server

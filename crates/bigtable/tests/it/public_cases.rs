@@ -45,7 +45,9 @@ fn cell_chunk(json: &Value) -> CellChunk {
     CellChunk {
         row_key: decoded(&json["rowKey"]).into(),
         family_name: json["familyName"].as_str().map(str::to_owned),
-        qualifier: json["qualifier"].is_string().then(|| decoded(&json["qualifier"])),
+        qualifier: json["qualifier"]
+            .is_string()
+            .then(|| decoded(&json["qualifier"])),
         timestamp_micros: text(&json["timestampMicros"]).parse().unwrap_or(0),
         labels: json["labels"]
             .as_array()
@@ -88,7 +90,12 @@ async fn chunks_become_rows() {
     let harness = Harness::start().await;
     for case in cases {
         let name = text(&case["description"]);
-        let chunks: Vec<_> = case["chunks"].as_array().unwrap().iter().map(cell_chunk).collect();
+        let chunks: Vec<_> = case["chunks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(cell_chunk)
+            .collect();
         let results = case["results"].as_array().cloned().unwrap_or_default();
         let fails = results.iter().any(|result| result["error"] == true);
         let expected: Vec<_> = results
@@ -106,9 +113,9 @@ async fn chunks_become_rows() {
                 )
             })
             .collect();
-        let one_by_one = chunks
-            .iter()
-            .fold(Reply::new(), |reply, chunk| reply.chunks(vec![chunk.clone()]));
+        let one_by_one = chunks.iter().fold(Reply::new(), |reply, chunk| {
+            reply.chunks(vec![chunk.clone()])
+        });
         let split = (1..chunks.len()).map(|at| {
             let (head, tail) = chunks.split_at(at);
             Reply::new().chunks(head.to_vec()).chunks(tail.to_vec())
@@ -262,7 +269,9 @@ async fn bulk_writes_retry_by_row() {
             .iter()
             .map(|request| {
                 let entries = request.message::<MutateRowsRequest>().entries.into_iter();
-                entries.map(|entry| String::from_utf8(entry.row_key.to_vec()).unwrap()).collect()
+                entries
+                    .map(|entry| String::from_utf8(entry.row_key.to_vec()).unwrap())
+                    .collect()
             })
             .collect();
         let batches = case["mutation_batches_invoked"].as_array().unwrap();

@@ -192,7 +192,10 @@ async fn a_row_cut_off_by_a_failure_is_read_again_from_its_start() {
     let mut rows = harness.client.read_rows(ReadRows::new("t"));
     rows.try_next().await.unwrap().unwrap();
     let row = rows.try_next().await.unwrap().unwrap();
-    assert_eq!((row.cells.len(), &row.cells[0].value[..]), (1, &b"value"[..]));
+    assert_eq!(
+        (row.cells.len(), &row.cells[0].value[..]),
+        (1, &b"value"[..])
+    );
     assert!(rows.try_next().await.unwrap().is_none());
     assert_eq!(shown(&requests(&harness.server)[1]), "(a..)");
 }
@@ -200,9 +203,10 @@ async fn a_row_cut_off_by_a_failure_is_read_again_from_its_start() {
 #[tokio::test]
 async fn a_failure_after_the_last_row_does_not_matter() {
     let harness = Harness::start().await;
-    harness
-        .server
-        .push("ReadRows", Reply::rows(["a", "b"]).status(Code::Internal, "x"));
+    harness.server.push(
+        "ReadRows",
+        Reply::rows(["a", "b"]).status(Code::Internal, "x"),
+    );
     assert_eq!(
         harness.all_keys(ReadRows::new("t").limit(2)).await,
         ["a", "b"]
@@ -238,7 +242,13 @@ async fn the_first_request_is_the_callers() {
     harness.all_keys(ReadRows::new("t")).await;
     let requests = requests(&harness.server);
     assert_eq!(requests[0], asked);
-    assert_eq!(requests[1], ReadRowsRequest { rows: None, ..asked });
+    assert_eq!(
+        requests[1],
+        ReadRowsRequest {
+            rows: None,
+            ..asked
+        }
+    );
 }
 
 #[tokio::test]

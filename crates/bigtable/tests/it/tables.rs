@@ -22,7 +22,9 @@ async fn what_must_not_happen_twice_is_sent_once() {
     assert_eq!(harness.server.requests("CreateTable").len(), 1);
     assert_eq!(harness.server.requests("DeleteTable").len(), 1);
     // Questions are asked again.
-    harness.server.push("GetTable", Reply::new().status(Code::NotFound, "x"));
+    harness
+        .server
+        .push("GetTable", Reply::new().status(Code::NotFound, "x"));
     assert_eq!(admin.table("t").await.unwrap_err().code(), Code::NotFound);
     assert_eq!(harness.server.requests("GetTable").len(), 2);
     let request = &harness.server.requests("GetTable")[0];

@@ -38,7 +38,11 @@ async fn create(
         let exists = session::uri(global)?.check_exists();
         let changes = match exists {
             Ok(()) => plan_tables(&*session::bare_store(global).await?.admin, &wanted).await?,
-            Err(_) => wanted.iter().cloned().map(TableChange::CreateTable).collect(),
+            Err(_) => wanted
+                .iter()
+                .cloned()
+                .map(TableChange::CreateTable)
+                .collect(),
         };
         print_changes(&changes, printer)?;
         printer.say("a dry run: nothing was changed");
@@ -186,7 +190,10 @@ async fn drop_tables(
 /// The tables that were named, of rowmill's own; all of them if none was.
 fn names(asked: &[String]) -> Result<Vec<&'static str>> {
     let own = TABLES.iter().map(|table| table.name);
-    if let Some(other) = asked.iter().find(|name| own.clone().all(|own| own != *name)) {
+    if let Some(other) = asked
+        .iter()
+        .find(|name| own.clone().all(|own| own != *name))
+    {
         let known: Vec<_> = own.collect();
         return Err(UsageError(format!(
             "`{other}` is no table of rowmill's; there are {}",

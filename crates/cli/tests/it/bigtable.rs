@@ -212,7 +212,10 @@ fn tables_are_shown_changed_and_dropped_with_care() {
 fn retention_that_cannot_be_is_refused() {
     let folder = folder();
     let check = |setting: &str| {
-        shown(folder.path(), &run(folder.path(), &["tables", "describe", "--set", setting]))
+        shown(
+            folder.path(),
+            &run(folder.path(), &["tables", "describe", "--set", setting]),
+        )
     };
     assert_snapshot!(check("retention.dead_letters='10d'"), @r"
     exit 2
@@ -242,7 +245,11 @@ fn trouble_is_said_with_what_helps() {
     let check = |store: &str, emulator: &str, command: &[&str]| {
         let output = rowmill(folder.path(), command)
             .args(["--store", store])
-            .args(if emulator.is_empty() { vec![] } else { vec!["--emulator-host", emulator] })
+            .args(if emulator.is_empty() {
+                vec![]
+            } else {
+                vec!["--emulator-host", emulator]
+            })
             // No credentials anywhere, and no metadata server to ask.
             .env_remove("GOOGLE_APPLICATION_CREDENTIALS")
             .env("HOME", folder.path())
@@ -265,7 +272,7 @@ fn trouble_is_said_with_what_helps() {
     assert_snapshot!(check("bigtable://p/i", "", &["query", "user", "7"]), @r"
     exit 1
     -- stderr
-    rowmill: Client::builder: no access token could be had: client error (Connect): tcp connect error: Connection refused (os error 111)
+    rowmill: Connect: no access token could be had: client error (Connect): tcp connect error: Connection refused (os error 111)
       hint: run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run where a service account is attached; for an emulator set BIGTABLE_EMULATOR_HOST
     ");
 }

@@ -33,9 +33,8 @@ impl Pipeline {
 
 /// The tables whose cells have the time of their event or period. Of the others a rule of age would drop what was just written.
 pub(super) fn tables_with_time() -> impl Iterator<Item = &'static TableSpec> {
-    let has_time = |spec: &&TableSpec| {
-        [table::FACT, table::TIMELINE, table::AGGREGATE].contains(&spec.name)
-    };
+    let has_time =
+        |spec: &&TableSpec| [table::FACT, table::TIMELINE, table::AGGREGATE].contains(&spec.name);
     TABLES.iter().filter(has_time)
 }
 

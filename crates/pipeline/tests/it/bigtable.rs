@@ -6,7 +6,9 @@ use std::time::Duration;
 use rowmill_bigtable::testing::{Emulator, FaultProxy, Faults};
 use rowmill_pipeline::{BigtableUri, OpenStore, StoreUri, open_store};
 
-use crate::{aggregate_pending, exported, generated, ingest_all, ingest_with, memory_store, stages};
+use crate::{
+    aggregate_pending, exported, generated, ingest_all, ingest_with, memory_store, stages,
+};
 
 async fn connect(address: &str) -> OpenStore {
     let uri = StoreUri::Bigtable(BigtableUri {
@@ -31,13 +33,17 @@ async fn the_tables_are_those_of_the_memory_store() {
     let memory = memory_store().await;
     let mut exports = Vec::new();
     for store in [&memory.store, &bigtable.store] {
-        ingest_all(&stages, store, &[&json, &csv], "run").await.unwrap();
+        ingest_all(&stages, store, &[&json, &csv], "run")
+            .await
+            .unwrap();
         assert!(aggregate_pending(&stages, store).await.unwrap() > 0);
         exports.push(exported(&stages, &**store).await);
     }
     assert!(exports[0] == exports[1], "the exports differ");
     // Once more changes nothing.
-    ingest_all(&stages, &bigtable.store, &[&csv, &json], "run").await.unwrap();
+    ingest_all(&stages, &bigtable.store, &[&csv, &json], "run")
+        .await
+        .unwrap();
     aggregate_pending(&stages, &bigtable.store).await.unwrap();
     let again = exported(&stages, &*bigtable.store).await;
     assert!(exports[1] == again, "a second ingest changed something");
@@ -71,7 +77,14 @@ async fn facts(opened: &OpenStore, file: &Path) -> Vec<u8> {
         batch_rows: 40_000,
         ..crate::options("run")
     };
-    let report = ingest_with(&stages, &opened.store, &[file], &options).await.unwrap();
+    let report = ingest_with(&stages, &opened.store, &[file], &options)
+        .await
+        .unwrap();
     assert_eq!(report.ledger.read, 100_000);
-    crate::exported_table(&stages, &*opened.store, rowmill_pipeline::ExportTable::Facts).await
+    crate::exported_table(
+        &stages,
+        &*opened.store,
+        rowmill_pipeline::ExportTable::Facts,
+    )
+    .await
 }

@@ -10,7 +10,8 @@ use rowmill_pipeline::{
 use rowmill_store::{Scan, StoreExt as _};
 
 use crate::{
-    aggregate_pending, exported, generated, ingest_all, inputs, memory_store, opened, options, stages,
+    aggregate_pending, exported, generated, ingest_all, inputs, memory_store, opened, options,
+    stages,
 };
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,10 +22,16 @@ async fn check(admin: &dyn Admin, retention: &str, expected: &[&str]) {
 #[tokio::test]
 async fn what_differs_is_told_and_made_so() {
     let folder = tempfile::tempdir().unwrap();
-    for uri in [StoreUri::Memory, StoreUri::File(folder.path().join("store"))] {
+    for uri in [
+        StoreUri::Memory,
+        StoreUri::File(folder.path().join("store")),
+    ] {
         let opened = open_store(&uri).await.unwrap();
         let admin = &*opened.admin;
-        admin.create_table(&TableSchema::new("theirs", ["x"])).await.unwrap();
+        admin
+            .create_table(&TableSchema::new("theirs", ["x"]))
+            .await
+            .unwrap();
         let half = TableSchema::with_rules(
             "events_fact",
             [("event_data", GcRule::KEEP), ("more", GcRule::KEEP)],
@@ -68,7 +74,10 @@ async fn what_differs_is_told_and_made_so() {
         // What nobody asked for stays.
         let tables = admin.tables().await.unwrap();
         assert!(tables.iter().any(|table| table.name == "theirs"));
-        let fact = tables.iter().find(|table| table.name == "events_fact").unwrap();
+        let fact = tables
+            .iter()
+            .find(|table| table.name == "events_fact")
+            .unwrap();
         assert_eq!(fact.rule("more"), Some(GcRule::KEEP));
     }
 }
@@ -81,7 +90,9 @@ async fn what_may_drop_cells_is_known() {
         let wanted = wanted_tables(&pipeline(retention));
         let changes = plan_tables(admin, &wanted).await.unwrap();
         apply_changes(admin, &wanted, &changes).await.unwrap();
-        changes.iter().any(rowmill_pipeline::TableChange::may_drop_cells)
+        changes
+            .iter()
+            .any(rowmill_pipeline::TableChange::may_drop_cells)
     };
     assert!(!plan("").await);
     assert!(plan("[retention]\nevents_fact = '400d'").await);

@@ -431,10 +431,7 @@ pub async fn old_cells_are_hidden(fixture: Fixture) {
 pub async fn tables_are_created_listed_and_dropped(fixture: Fixture) {
     let schema = TableSchema::with_rules(
         "t",
-        [
-            ("f", GcRule::versions(3)),
-            ("g", GcRule::age_seconds(60)),
-        ],
+        [("f", GcRule::versions(3)), ("g", GcRule::age_seconds(60))],
     );
     fixture.admin.create_table(&schema).await.expect("creates");
     fixture.create_table().await;
@@ -475,7 +472,9 @@ pub async fn tables_are_altered(fixture: Fixture) {
     }
     let altered = TableSchema::with_rules(TABLE, [rules[0], ("b", GcRule::KEEP), rules[1]]);
     assert_eq!(fixture.admin.tables().await.expect("lists"), [altered]);
-    fixture.set(&[("l", "c", "x", 4_102_444_800_000_000, "c")]).await;
+    fixture
+        .set(&[("l", "c", "x", 4_102_444_800_000_000, "c")])
+        .await;
     let rows = ["k a:x@2000=2 b:x@0=b", "l c:x@4102444800000000=c"];
     fixture.check(Scan::all(), &rows).await;
     let missing = fixture
