@@ -44,12 +44,12 @@ impl Proxy {
         }
     }
 
-    pub(crate) async fn close_client(self, request: ClientRequest) -> Result<Empty, Status> {
+    pub(crate) fn close_client(&self, request: &ClientRequest) -> Result<Empty, Status> {
         self.client(&request.client_id)?.close();
         Ok(Empty {})
     }
 
-    pub(crate) async fn remove_client(self, request: ClientRequest) -> Result<Empty, Status> {
+    pub(crate) fn remove_client(&self, request: &ClientRequest) -> Result<Empty, Status> {
         let removed = self.clients().remove(&request.client_id);
         removed
             .map(|_| Empty {})

@@ -1,6 +1,7 @@
 //! The service on a port.
 
 use std::convert::Infallible;
+use std::future::ready;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -47,8 +48,8 @@ async fn route(proxy: Proxy, request: Request<Body>) -> Response<Body> {
         .and_then(|method| method.strip_prefix('/'));
     match method {
         Some("CreateClient") => unary(request, |it| proxy.create_client(it)).await,
-        Some("CloseClient") => unary(request, |it| proxy.close_client(it)).await,
-        Some("RemoveClient") => unary(request, |it| proxy.remove_client(it)).await,
+        Some("CloseClient") => unary(request, move |it| ready(proxy.close_client(&it))).await,
+        Some("RemoveClient") => unary(request, move |it| ready(proxy.remove_client(&it))).await,
         Some("ReadRow") => unary(request, |it| proxy.read_row(it)).await,
         Some("ReadRows") => unary(request, |it| proxy.read_rows(it)).await,
         Some("MutateRow") => unary(request, |it| proxy.mutate_row(it)).await,

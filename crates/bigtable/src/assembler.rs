@@ -123,7 +123,7 @@ impl Assembler {
         }
         let commits = chunk.row_status == Some(RowStatus::CommitRow(true));
         if self.split.is_some() {
-            self.continue_cell(chunk, commits)?;
+            self.continue_cell(&chunk, commits)?;
         } else {
             self.begin_cell(chunk, commits)?;
         }
@@ -167,7 +167,7 @@ impl Assembler {
     }
 
     /// A chunk with more of a cell's value, perhaps the last of it.
-    fn continue_cell(&mut self, chunk: CellChunk, commits: bool) -> Result<(), ProtocolError> {
+    fn continue_cell(&mut self, chunk: &CellChunk, commits: bool) -> Result<(), ProtocolError> {
         let is_bare = chunk.row_key.is_empty()
             && chunk.family_name.is_none()
             && chunk.qualifier.is_none()

@@ -177,7 +177,7 @@ impl<E: Entries> Bulk<'_, E> {
         if let Some(failure) = &ended {
             call.note(failure);
         }
-        self.settle(answers, ended, sent, retries)
+        self.settle(answers, ended.as_ref(), sent, retries)
     }
 
     fn request(&self, rows: &[u32], bytes: usize) -> Vec<u8> {
@@ -216,45 +216,34 @@ impl<E: Entries> Bulk<'_, E> {
         }
     }
 
-    /// Gives every row that was answered, or will never be, its outcome.
+    /// Gives every row that was answered, or will never be, its outcome; the others wait, for the reason given.
     fn settle(
         &self,
         answers: Answers,
-        ended: Option<Failure>,
+        ended: Option<&Failure>,
         sent: &mut Sent,
         retries: &Retries,
     ) -> Option<Failure> {
         let mut reason: Option<Failure> = None;
-        let unanswered = || {
-            Failure::new(
-                Code::Internal,
-                "the server ended the response without an outcome for the row",
-            )
-        };
         for (index, answer) in answers.rows.into_iter().zip(answers.of_rows) {
             let failure = match answer {
-                Some(None) => {
+                Answer::Written => {
                     sent.outcomes.push((index, Ok(())));
                     continue;
                 }
-                Some(Some(failure)) => failure,
-                None => match &ended {
-                    Some(ended) => ended.again(),
-                    None => unanswered(),
-                },
+                Answer::Failed(failure) => failure,
+                Answer::Missing => ended.map_or_else(unanswered, Failure::again),
             };
-            if retries.allows(&failure) {
-                sent.waiting.push(index);
-                // The longest delay that any row asks for holds for all.
-                if reason
-                    .as_ref()
-                    .is_none_or(|known| known.retry_delay < failure.retry_delay)
-                {
-                    reason = Some(failure);
-                }
-            } else {
+            if !retries.allows(&failure) {
                 let error = self.error(failure, index as usize, retries.attempts_total);
                 sent.outcomes.push((index, Err(error)));
+                continue;
+            }
+            sent.waiting.push(index);
+            // The longest delay that any row asks for holds for all.
+            let known = reason.as_ref();
+            if known.is_none_or(|known| known.retry_delay < failure.retry_delay) {
+                reason = Some(failure);
             }
         }
         reason
@@ -299,15 +288,28 @@ impl Sent {
     }
 }
 
-/// What the server said of the rows of one request: nothing yet, that it went well, or how it failed.
+fn unanswered() -> Failure {
+    let message = "the server ended the response without an outcome for the row";
+    Failure::new(Code::Internal, message)
+}
+
+/// What the server said of the rows of one request.
 struct Answers {
     rows: Vec<u32>,
-    of_rows: Vec<Option<Option<Failure>>>,
+    of_rows: Vec<Answer>,
+}
+
+/// What the server said of one row.
+enum Answer {
+    /// Nothing yet.
+    Missing,
+    Written,
+    Failed(Failure),
 }
 
 impl Answers {
     fn new(rows: Vec<u32>) -> Self {
-        let of_rows = rows.iter().map(|_| None).collect();
+        let of_rows = rows.iter().map(|_| Answer::Missing).collect();
         Self { rows, of_rows }
     }
 
@@ -318,9 +320,12 @@ impl Answers {
             let answer = usize::try_from(entry.index)
                 .ok()
                 .and_then(|index| self.of_rows.get_mut(index));
-            if let Some(answer) = answer {
-                *answer = Some((status.code != 0).then(|| Failure::of_entry(&status)));
-            }
+            let Some(answer) = answer else { continue };
+            *answer = if status.code == 0 {
+                Answer::Written
+            } else {
+                Answer::Failed(Failure::of_entry(&status))
+            };
         }
     }
 }

@@ -168,7 +168,7 @@ impl Limiter {
 
     /// Waits for the next request's turn.
     pub(crate) async fn turn(&self) {
-        let wait = self.with(|rate, now| rate.book(now));
+        let wait = self.with(Rate::book);
         if !wait.is_zero() {
             self.timer.sleep(wait).await;
         }

@@ -1,20 +1,21 @@
 //! The channels of a client: a few connections, each replaced before the server closes it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::environment::Environment;
 use crate::failure::Failure;
 
 /// The server closes a connection after an hour, at a moment that suits it. Each is replaced five minutes around this age.
-pub(crate) const REFRESH_AFTER: Duration = Duration::from_secs(45 * 60);
-const REFRESH_SPREAD: Duration = Duration::from_secs(5 * 60);
+pub(crate) const REFRESH_AFTER: Duration = Duration::from_mins(45);
+const REFRESH_SPREAD: Duration = Duration::from_mins(5);
 /// How long to wait after a connection could not be replaced.
-const REFRESH_RETRY: Duration = Duration::from_secs(60);
+const REFRESH_RETRY: Duration = Duration::from_mins(1);
 
 /// What is done to a new channel before it is used.
 pub(crate) type Warm =
@@ -26,6 +27,8 @@ pub(crate) struct Pool {
     slots: Vec<Slot>,
     next: AtomicUsize,
     warm: Option<Warm>,
+    /// The tasks that replace channels; they end with the pool.
+    refreshing: Mutex<JoinSet<()>>,
 }
 
 #[derive(Debug)]
@@ -84,6 +87,7 @@ impl Pool {
             slots: channels.into_iter().map(slot).collect(),
             next: AtomicUsize::new(0),
             warm,
+            refreshing: Mutex::default(),
         }
     }
 
@@ -103,9 +107,15 @@ impl Pool {
 
     /// Replaces each channel when it has reached its age, for as long as the pool is in use.
     pub(crate) fn refresh(self: &Arc<Self>, after: Duration, environment: &Environment) {
+        let tasks = self.refreshing.lock();
+        let mut tasks = tasks.unwrap_or_else(PoisonError::into_inner);
         for index in 0..self.slots.len() {
-            let refreshing = refresh(Arc::downgrade(self), index, after, environment.clone());
-            tokio::spawn(refreshing);
+            tasks.spawn(refresh(
+                Arc::downgrade(self),
+                index,
+                after,
+                environment.clone(),
+            ));
         }
     }
 }
@@ -132,10 +142,11 @@ async fn connect(endpoint: &Endpoint, warm: Option<&Warm>) -> Result<Channel, Fa
     Ok(channel)
 }
 
-/// Calls in flight keep the old channel alive until they are done.
+/// Replaces one channel again and again. Calls in flight keep the old one alive until they are done.
 async fn refresh(pool: Weak<Pool>, index: usize, after: Duration, environment: Environment) {
     let spread = REFRESH_SPREAD.min(after / 9);
-    let age = || (after - spread) + 2 * spread.mul_f64(environment.random.unit());
+    let earliest = after.saturating_sub(spread);
+    let age = || earliest + 2 * spread.mul_f64(environment.random.unit());
     let mut wait = age();
     loop {
         let due = environment.timer.now() + wait;

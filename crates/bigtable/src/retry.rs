@@ -51,7 +51,7 @@ impl Default for Backoff {
     fn default() -> Self {
         Self {
             initial: Duration::from_millis(10),
-            max: Duration::from_secs(60),
+            max: Duration::from_mins(1),
             multiplier: 2,
         }
     }
@@ -80,8 +80,8 @@ impl RetryPolicy {
     /// Of many rows, whose reader may take its time.
     pub fn scans() -> Self {
         Self {
-            attempt_timeout: Duration::from_secs(30 * 60),
-            operation_timeout: Duration::from_secs(12 * 60 * 60),
+            attempt_timeout: Duration::from_mins(30),
+            operation_timeout: Duration::from_hours(12),
             ..Self::reads()
         }
     }
@@ -93,7 +93,7 @@ impl RetryPolicy {
             backoff: Backoff::default(),
             attempts_max: None,
             attempt_timeout: Duration::from_secs(20),
-            operation_timeout: Duration::from_secs(10 * 60),
+            operation_timeout: Duration::from_mins(10),
         }
     }
 

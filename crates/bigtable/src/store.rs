@@ -176,7 +176,7 @@ fn rows(
         .flat_map(move |read| client.read_rows(read))
         .map_err(rowmill_store::Error::from)
         .try_filter_map(move |row| {
-            let shown = shown(row, &view);
+            let shown = shown(&row, &view);
             async move { Ok(shown) }
         })
         .take(limit)
@@ -257,7 +257,7 @@ fn ceil(micros: i64) -> i64 {
 }
 
 /// What the view shows of a row; none if that is nothing.
-fn shown(row: row::Row, view: &View) -> Option<Row> {
+fn shown(row: &row::Row, view: &View) -> Option<Row> {
     let mut cells: Vec<Cell<'_>> = row
         .cells
         .iter()

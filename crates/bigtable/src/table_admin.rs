@@ -73,7 +73,7 @@ impl TableAdmin {
         };
         let name = ("name", request.name.as_str());
         let found: Table = self.read(GET_TABLE, name, name.1, &request).await?;
-        Ok(schema(found))
+        Ok(schema(&found))
     }
 
     /// All tables, by name.
@@ -193,7 +193,7 @@ fn id(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
 }
 
-fn schema(table: Table) -> TableSchema {
+fn schema(table: &Table) -> TableSchema {
     let families = table.column_families.iter();
     TableSchema::with_rules(
         id(&table.name),

@@ -93,9 +93,9 @@ pub async fn ingest(
     control: &Control,
 ) -> Result<IngestReport, Error> {
     let writer = Writer::new(Arc::clone(store), &options.run);
-    let writes = store.capability().writes;
+    let liked_bytes = store.capability().writes.batch_bytes;
     let options = &IngestOptions {
-        batch_bytes: options.batch_bytes.or(Some(writes.batch_bytes)),
+        batch_bytes: options.batch_bytes.or(Some(liked_bytes)),
         ..options.clone()
     };
     let report = run(stages, inputs, options, control, Some(writer)).await?;

@@ -270,9 +270,9 @@ async fn respond(
         at: now(),
         message: body.to_bytes().slice(5..),
     };
-    let reply = next_reply(shared, received);
+    let reply = next_reply(shared, &received);
     let mut steps = Steps {
-        steps: reply.steps,
+        left: reply.steps,
         connection,
         is_over: false,
     };
@@ -301,7 +301,7 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
-fn next_reply(shared: &Shared, received: Received) -> Reply {
+fn next_reply(shared: &Shared, received: &Received) -> Reply {
     let mut script = shared.script();
     let queued = script
         .replies
@@ -313,7 +313,7 @@ fn next_reply(shared: &Shared, received: Received) -> Reply {
     shared.changed.notify_waiters();
     match (queued, handler) {
         (Some(reply), _) => reply,
-        (None, Some(handler)) => handler(&received),
+        (None, Some(handler)) => handler(received),
         (None, None) => Reply::new().status(tonic::Code::Unimplemented, "nothing is scripted"),
     }
 }
@@ -331,7 +331,7 @@ fn response(
 
 /// The rest of a reply.
 struct Steps {
-    steps: VecDeque<Step>,
+    left: VecDeque<Step>,
     connection: Arc<Connection>,
     is_over: bool,
 }
@@ -340,7 +340,7 @@ impl Steps {
     /// The next frame to send; none at the end.
     async fn next(&mut self) -> Option<io::Result<Frame<Bytes>>> {
         while !self.is_over {
-            match self.steps.pop_front() {
+            match self.left.pop_front() {
                 Some(Step::Message(message)) => return Some(Ok(Frame::data(message))),
                 Some(Step::Delay(duration)) => tokio::time::sleep(duration).await,
                 Some(Step::Wait(gate)) => gate.passed().await,

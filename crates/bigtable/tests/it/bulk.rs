@@ -267,7 +267,7 @@ async fn a_rate_is_kept_once_the_service_asks_for_it() {
     let slept: Duration = harness.timer.slept().iter().sum();
     assert!(!harness.timer.slept().is_empty(), "requests are held back");
     assert!(
-        slept < Duration::from_secs(60),
+        slept < Duration::from_mins(1),
         "and not for ever: {slept:?}"
     );
 }

@@ -125,7 +125,7 @@ async fn every_connection_is_warmed_before_it_is_used() {
 
 #[tokio::test]
 async fn connections_are_replaced_before_the_server_closes_them() {
-    let day = Duration::from_secs(24 * 60 * 60);
+    let day = Duration::from_hours(24);
     let patient = RetryPolicy {
         attempt_timeout: day,
         operation_timeout: day,
@@ -138,7 +138,7 @@ async fn connections_are_replaced_before_the_server_closes_them() {
     let mut rows = harness.client.read_rows(ReadRows::new("t"));
     rows.try_next().await.unwrap().unwrap();
 
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     harness.timer.advance(39 * minute);
     server.push("ReadRows", Reply::new());
     harness.client.read_row("t", "k", None).await.unwrap();

@@ -30,6 +30,7 @@ mod interoperation {
 
     use super::*;
 
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
     /// The output of `cbt`; none, said on standard error, if there is no such program.
     fn cbt(emulator: &Emulator, arguments: &[&str]) -> Option<String> {
         let output = Command::new("cbt")

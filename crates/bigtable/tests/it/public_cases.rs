@@ -17,6 +17,11 @@ use serde_json::Value;
 use crate::{Harness, sets};
 
 /// A file of cases; none, said on standard error, if there is no such file.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests find public cases through the environment"
+)]
 fn cases(file: &str) -> Option<Value> {
     let Some(folder) = std::env::var_os("ROWMILL_CONFORMANCE") else {
         eprintln!("skipped: the public cases of {file} (ROWMILL_CONFORMANCE is not set)");

@@ -13,7 +13,10 @@ use crate::Harness;
 
 fn requests(server: &ScriptedServer) -> Vec<ReadRowsRequest> {
     let requests = server.requests("ReadRows");
-    requests.iter().map(|request| request.message()).collect()
+    requests
+        .iter()
+        .map(rowmill_bigtable::testing::Received::message)
+        .collect()
 }
 
 /// The row set of a request, shown as `key key [start..end)`.

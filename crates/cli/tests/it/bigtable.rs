@@ -70,7 +70,7 @@ fn the_environment_names_the_emulator() {
 }
 
 #[test]
-fn tables_are_shown_changed_and_dropped_with_care() {
+fn tables_are_shown_before_they_are_made() {
     let folder = with_plays();
     let check = |arguments: &[&str]| shown(folder.path(), &run(folder.path(), arguments));
     assert_snapshot!(check(&["tables", "create", "--dry-run"]), @r"
@@ -106,6 +106,13 @@ fn tables_are_shown_changed_and_dropped_with_care() {
     -- stderr
     the tables are as the pipeline file says
     ");
+}
+
+#[test]
+fn retention_is_shown_applied_and_warned_of() {
+    let folder = with_plays();
+    let check = |arguments: &[&str]| shown(folder.path(), &run(folder.path(), arguments));
+    stdout(folder.path(), &["tables", "create"]);
     let retention = "retention.events_fact='400d'";
     assert_snapshot!(check(&["tables", "describe", "--set", retention]), @r"
     exit 0
@@ -163,6 +170,13 @@ fn tables_are_shown_changed_and_dropped_with_care() {
     -- stderr
     events since 2018-11-15T14 were written, and events_fact keeps 400 days: what is older may be dropped at once
     "#);
+}
+
+#[test]
+fn tables_are_dropped_with_care() {
+    let folder = with_plays();
+    let check = |arguments: &[&str]| shown(folder.path(), &run(folder.path(), arguments));
+    stdout(folder.path(), &["tables", "create"]);
     assert_snapshot!(check(&["tables", "drop"]), @r"
     exit 2
     -- stdout
@@ -202,7 +216,7 @@ fn tables_are_shown_changed_and_dropped_with_care() {
     exit 0
     -- stdout
     {"families":{"daily_stats":"1 version","hourly_stats":"1 version","metadata":"1 version","weekly_stats":"1 version"},"table":"events_aggregate"}
-    {"families":{"event_data":"1 version, 400 days","metadata":"1 version, 400 days","quality":"1 version, 400 days"},"table":"events_fact"}
+    {"families":{"event_data":"1 version","metadata":"1 version","quality":"1 version"},"table":"events_fact"}
     {"families":{"event":"1 version"},"table":"events_timeline"}
     {"families":{"state":"1 version"},"table":"pipeline_state"}
     "#);
