@@ -138,7 +138,7 @@ impl<E: Entries> Bulk<'_, E> {
         };
         while !sent.waiting.is_empty() {
             let failure = self
-                .attempt(&mut call, &mut retries, &mut sent, bytes)
+                .attempt(&mut call, &mut retries, &mut sent, shapes)
                 .await;
             let Some(failure) = failure else { break };
             // Rows whose repetition would do harm are not sent again, unless the server asks for it.
@@ -163,13 +163,13 @@ impl<E: Entries> Bulk<'_, E> {
         call: &mut Call,
         retries: &mut Retries,
         sent: &mut Sent,
-        bytes: usize,
+        shapes: &[Option<Shape>],
     ) -> Option<Failure> {
         self.client.limiter().turn().await;
         let started = self.client.environment().timer.now();
         let deadline = retries.begin();
         let mut answers = Answers::new(std::mem::take(&mut sent.waiting));
-        let request = self.request(&answers.rows, bytes);
+        let request = self.request(&answers.rows, shapes);
         let ended = self.exchange(call, request, deadline, &mut answers).await;
         let took = self.client.environment().timer.now() - started;
         let code = ended.as_ref().map_or(Code::Ok, |failure| failure.code);
@@ -180,12 +180,15 @@ impl<E: Entries> Bulk<'_, E> {
         self.settle(answers, ended.as_ref(), sent, retries)
     }
 
-    fn request(&self, rows: &[u32], bytes: usize) -> Vec<u8> {
+    fn request(&self, rows: &[u32], shapes: &[Option<Shape>]) -> Vec<u8> {
+        let shape = |index: &u32| shapes[*index as usize].expect("only rows with a shape are sent");
         // Each entry has its own key and length, of at most six bytes.
-        let mut request = Vec::with_capacity(self.header.len() + bytes + rows.len() * 6);
+        let bytes: usize = rows.iter().map(|index| shape(index).bytes + 6).sum();
+        let mut request = Vec::with_capacity(self.header.len() + bytes);
         request.extend_from_slice(&self.header);
         for index in rows {
-            self.entries.encode(*index as usize, &mut request);
+            let shape = shape(index);
+            self.entries.encode(*index as usize, shape, &mut request);
         }
         request
     }
@@ -259,15 +262,9 @@ impl<E: Entries> Bulk<'_, E> {
     }
 
     fn error(&self, failure: Failure, index: usize, attempts: u32) -> Error {
-        let is_unanswered = failure.code == Code::Internal;
-        let error = Error::of(failure, MUTATE_ROWS.name, &self.resource)
+        Error::of(failure, MUTATE_ROWS.name, &self.resource)
             .with_row_key(self.entries.key(index).to_vec())
-            .with_attempts(attempts);
-        if is_unanswered {
-            error.with_unknown_effect()
-        } else {
-            error
-        }
+            .with_attempts(attempts)
     }
 }
 

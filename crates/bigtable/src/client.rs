@@ -10,11 +10,12 @@ use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::{
     ReadModifyWriteRule, RowFilter, SampleRowKeysResponse,
 };
 use rowmill_model::MutationBatch;
+use rowmill_store::TableSchema;
 use tonic::metadata::AsciiMetadataValue;
 
 use crate::builder::ClientBuilder;
 use crate::bulk;
-use crate::entries::{self, Entries};
+use crate::entries::{self, BatchEntries};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::flow::{Budget, Limiter};
@@ -163,9 +164,21 @@ impl Client {
     /// The same for a batch in rowmill's compact form, which goes to the wire without a structure for each cell. Rows that lie
     /// close to each other travel together.
     pub async fn mutate_batch(&self, table: &str, batch: Arc<MutationBatch>) -> Vec<Result<()>> {
-        let mut order: Vec<u32> = (0..index(Entries::len(&batch))).collect();
-        order.sort_by(|a, b| batch.key(*a as usize).cmp(batch.key(*b as usize)));
-        bulk::mutate_rows(self, table, &batch, order, &self.0.policies.write).await
+        self.mutate_batch_of(table, batch, None).await
+    }
+
+    /// The same, for a table whose families are known: a row that names another is not sent.
+    pub(crate) async fn mutate_batch_of(
+        &self,
+        table: &str,
+        batch: Arc<MutationBatch>,
+        schema: Option<Arc<TableSchema>>,
+    ) -> Vec<Result<()>> {
+        let mut order: Vec<u32> = (0..index(batch.len())).collect();
+        let key = |index: u32| batch.get(index as usize).key();
+        order.sort_unstable_by(|a, b| key(*a).cmp(key(*b)).then(a.cmp(b)));
+        let entries = BatchEntries { batch, schema };
+        bulk::mutate_rows(self, table, &entries, order, &self.0.policies.write).await
     }
 
     /// Applies `matched` to a row if `predicate` lets anything of it through, and `not_matched` if not, in one step. Without a
@@ -215,6 +228,11 @@ impl Client {
     /// Keys that cut a table into parts of about equal size, and how many bytes lie before each.
     pub async fn sample_row_keys(&self, table: &str) -> Result<Vec<SampleRowKeysResponse>> {
         unary::sample_row_keys(self, table).await
+    }
+
+    /// How many requests of bulk writes are in flight, of at most [`BulkLimits::requests_in_flight_max`].
+    pub fn bulk_requests_in_flight(&self) -> usize {
+        self.0.budget.in_flight()
     }
 
     /// Refuses calls from now on. Those in flight go on to their end. Closing twice is closing.

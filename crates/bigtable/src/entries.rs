@@ -11,24 +11,29 @@ use std::sync::Arc;
 use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::mutate_rows_request::Entry;
 use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::mutation::Mutation as Kind;
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
-use rowmill_model::{Mutation, MutationBatch, RowMutation as ModelMutation};
+use prost::encoding::encoded_len_varint;
+use rowmill_model::{Mutation, MutationBatch};
+use rowmill_store::TableSchema;
 
 use crate::limits::{Shape, check_count, check_key, check_qualifier, check_timestamp, check_value};
 use crate::row_mutation::{RowMutation, SERVER_TIME, is_idempotent};
 
-/// Field numbers on the way from a request to a cell.
-const ENTRIES: u32 = 2;
-const ROW_KEY: u32 = 1;
-const MUTATIONS: u32 = 2;
-const SET_CELL: u32 = 1;
-const DELETE_FROM_COLUMN: u32 = 2;
-const DELETE_FROM_FAMILY: u32 = 3;
-const DELETE_FROM_ROW: u32 = 4;
-const FAMILY: u32 = 1;
-const QUALIFIER: u32 = 2;
-const TIMESTAMP: u32 = 3;
-const VALUE: u32 = 4;
+/// Field numbers on the way from a request to a cell. All are below 16, so that a field's key is one byte.
+const ENTRIES: u8 = 2;
+const ROW_KEY: u8 = 1;
+const MUTATIONS: u8 = 2;
+const SET_CELL: u8 = 1;
+const DELETE_FROM_COLUMN: u8 = 2;
+const DELETE_FROM_FAMILY: u8 = 3;
+const DELETE_FROM_ROW: u8 = 4;
+const FAMILY: u8 = 1;
+const QUALIFIER: u8 = 2;
+const TIMESTAMP: u8 = 3;
+const VALUE: u8 = 4;
+
+/// Wire types, the lowest bits of a field's key.
+const VARINT: u8 = 0;
+const LENGTH_DELIMITED: u8 = 2;
 
 /// Rows that a bulk write can send: encoded when a request is made of them, and again if it must be repeated.
 pub(crate) trait Entries: Send + Sync + 'static {
@@ -39,8 +44,8 @@ pub(crate) trait Entries: Send + Sync + 'static {
     /// What the row is; or which limit it is beyond.
     fn shape(&self, index: usize) -> Result<Shape, String>;
 
-    /// Appends the row as a field of the request.
-    fn encode(&self, index: usize, out: &mut Vec<u8>);
+    /// Appends the row, of that shape, as a field of the request.
+    fn encode(&self, index: usize, shape: Shape, out: &mut Vec<u8>);
 }
 
 impl Entries for Vec<RowMutation> {
@@ -58,23 +63,23 @@ impl Entries for Vec<RowMutation> {
         let mutations: usize = row
             .mutations
             .iter()
-            .map(|mutation| bytes_field_len(MUTATIONS, mutation.encoded_len()))
+            .map(|mutation| field_len(mutation.encoded_len()))
             .sum();
         Ok(Shape {
-            bytes: bytes_field_len(ROW_KEY, row.key.len()) + mutations,
+            bytes: field_len(row.key.len()) + mutations,
             mutations: row.mutations.len(),
             is_idempotent: row.mutations.iter().all(is_idempotent),
         })
     }
 
-    fn encode(&self, index: usize, out: &mut Vec<u8>) {
+    fn encode(&self, index: usize, _: Shape, out: &mut Vec<u8>) {
         let RowMutation { key, mutations } = self[index].clone();
         let entry = Entry {
             row_key: key,
             mutations,
             idempotency: None,
         };
-        prost::encoding::message::encode(ENTRIES, &entry, out);
+        prost::encoding::message::encode(ENTRIES.into(), &entry, out);
     }
 }
 
@@ -96,81 +101,93 @@ pub(crate) fn check(row: &RowMutation) -> Result<(), String> {
     Ok(())
 }
 
-impl Entries for Arc<MutationBatch> {
+/// A batch in rowmill's compact form.
+pub(crate) struct BatchEntries {
+    pub(crate) batch: Arc<MutationBatch>,
+    /// The table whose families the rows must keep to, if it is known.
+    pub(crate) schema: Option<Arc<TableSchema>>,
+}
+
+impl BatchEntries {
+    fn check(&self, mutation: Mutation<'_>, family_before: &str) -> Result<(), String> {
+        let family = match mutation {
+            Mutation::Set {
+                family,
+                qualifier,
+                timestamp_micros,
+                value,
+            } => {
+                check_timestamp(timestamp_micros, false)?;
+                check_qualifier(qualifier)?;
+                check_value(value)?;
+                family
+            }
+            Mutation::DeleteColumn { family, qualifier } => {
+                check_qualifier(qualifier)?;
+                family
+            }
+            Mutation::DeleteFamily { family } => family,
+            Mutation::DeleteRow => return Ok(()),
+        };
+        match &self.schema {
+            Some(schema) if family != family_before && schema.rule(family).is_none() => {
+                Err(format!("{UNKNOWN_FAMILY} `{family}`"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How the problem of a row begins that names a family which its table does not have.
+pub(crate) const UNKNOWN_FAMILY: &str = "unknown family";
+
+impl Entries for BatchEntries {
     fn len(&self) -> usize {
-        MutationBatch::len(self)
+        self.batch.len()
     }
 
     fn key(&self, index: usize) -> &[u8] {
-        self.get(index).key()
+        self.batch.get(index).key()
     }
 
     fn shape(&self, index: usize) -> Result<Shape, String> {
-        let row = self.get(index);
+        let row = self.batch.get(index);
         check_key(row.key())?;
         let mut shape = Shape {
-            bytes: bytes_field_len(ROW_KEY, row.key().len()),
+            bytes: field_len(row.key().len()),
             mutations: 0,
             is_idempotent: true,
         };
+        let mut family_before = "";
         for mutation in row.mutations() {
-            check_mutation(mutation)?;
+            self.check(mutation, family_before)?;
+            if let Mutation::Set { family, .. } = mutation {
+                family_before = family;
+            }
             shape.mutations += 1;
-            shape.bytes += bytes_field_len(MUTATIONS, kind_len(mutation));
+            shape.bytes += field_len(field_len(content_len(mutation)));
         }
         check_count(shape.mutations)?;
         Ok(shape)
     }
 
-    fn encode(&self, index: usize, out: &mut Vec<u8>) {
-        encode_entry(self.get(index), out);
-    }
-}
-
-fn check_mutation(mutation: Mutation<'_>) -> Result<(), String> {
-    match mutation {
-        Mutation::Set {
-            qualifier,
-            timestamp_micros,
-            value,
-            ..
-        } => {
-            check_timestamp(timestamp_micros, false)?;
-            check_qualifier(qualifier)?;
-            check_value(value)
+    fn encode(&self, index: usize, shape: Shape, out: &mut Vec<u8>) {
+        let row = self.batch.get(index);
+        put_start(ENTRIES, shape.bytes, out);
+        let start = out.len();
+        put_bytes(ROW_KEY, row.key(), out);
+        for mutation in row.mutations() {
+            put_mutation(mutation, out);
         }
-        Mutation::DeleteColumn { qualifier, .. } => check_qualifier(qualifier),
-        Mutation::DeleteFamily { .. } | Mutation::DeleteRow => Ok(()),
+        debug_assert!(
+            out.len() - start == shape.bytes,
+            "an entry is as long as announced"
+        );
     }
 }
 
-fn encode_entry(row: ModelMutation<'_>, out: &mut Vec<u8>) {
-    let mutations: usize = row
-        .mutations()
-        .map(|mutation| bytes_field_len(MUTATIONS, kind_len(mutation)))
-        .sum();
-    let length = bytes_field_len(ROW_KEY, row.key().len()) + mutations;
-    begin(ENTRIES, length, out);
-    let start = out.len();
-    put_bytes(ROW_KEY, row.key(), out);
-    for mutation in row.mutations() {
-        begin(MUTATIONS, kind_len(mutation), out);
-        put_kind(mutation, out);
-    }
-    debug_assert!(
-        out.len() - start == length,
-        "an entry is as long as announced"
-    );
-}
-
-/// The length of a mutation: its one field.
-fn kind_len(mutation: Mutation<'_>) -> usize {
-    let (field, length) = kind(mutation);
-    bytes_field_len(field, length)
-}
-
-/// The field that says what kind of mutation it is, and the length of what is in it.
-fn kind(mutation: Mutation<'_>) -> (u32, usize) {
+/// The length of a mutation's content: of what is in the one field that says what kind it is.
+fn content_len(mutation: Mutation<'_>) -> usize {
     match mutation {
         Mutation::Set {
             family,
@@ -178,26 +195,22 @@ fn kind(mutation: Mutation<'_>) -> (u32, usize) {
             timestamp_micros,
             value,
         } => {
-            let length = bytes_field_len(FAMILY, family.len())
-                + optional_len(QUALIFIER, qualifier)
+            field_len(family.len())
+                + optional_len(qualifier)
                 + timestamp_len(timestamp_micros)
-                + optional_len(VALUE, value);
-            (SET_CELL, length)
+                + optional_len(value)
         }
-        Mutation::DeleteColumn { family, qualifier } => (
-            DELETE_FROM_COLUMN,
-            bytes_field_len(FAMILY, family.len()) + optional_len(QUALIFIER, qualifier),
-        ),
-        Mutation::DeleteFamily { family } => {
-            (DELETE_FROM_FAMILY, bytes_field_len(FAMILY, family.len()))
+        Mutation::DeleteColumn { family, qualifier } => {
+            field_len(family.len()) + optional_len(qualifier)
         }
-        Mutation::DeleteRow => (DELETE_FROM_ROW, 0),
+        Mutation::DeleteFamily { family } => field_len(family.len()),
+        Mutation::DeleteRow => 0,
     }
 }
 
-fn put_kind(mutation: Mutation<'_>, out: &mut Vec<u8>) {
-    let (field, length) = kind(mutation);
-    begin(field, length, out);
+fn put_mutation(mutation: Mutation<'_>, out: &mut Vec<u8>) {
+    let length = content_len(mutation);
+    put_start(MUTATIONS, field_len(length), out);
     match mutation {
         Mutation::Set {
             family,
@@ -205,50 +218,78 @@ fn put_kind(mutation: Mutation<'_>, out: &mut Vec<u8>) {
             timestamp_micros,
             value,
         } => {
+            put_start(SET_CELL, length, out);
             put_bytes(FAMILY, family.as_bytes(), out);
             put_optional(QUALIFIER, qualifier, out);
             if timestamp_micros != 0 {
-                encode_key(TIMESTAMP, WireType::Varint, out);
-                encode_varint(timestamp_micros.cast_unsigned(), out);
+                out.push(TIMESTAMP << 3 | VARINT);
+                put_varint(timestamp_micros.cast_unsigned(), out);
             }
             put_optional(VALUE, value, out);
         }
         Mutation::DeleteColumn { family, qualifier } => {
+            put_start(DELETE_FROM_COLUMN, length, out);
             put_bytes(FAMILY, family.as_bytes(), out);
             put_optional(QUALIFIER, qualifier, out);
         }
-        Mutation::DeleteFamily { family } => put_bytes(FAMILY, family.as_bytes(), out),
-        Mutation::DeleteRow => {}
+        Mutation::DeleteFamily { family } => {
+            put_start(DELETE_FROM_FAMILY, length, out);
+            put_bytes(FAMILY, family.as_bytes(), out);
+        }
+        Mutation::DeleteRow => put_start(DELETE_FROM_ROW, length, out),
     }
 }
 
-fn begin(field: u32, length: usize, out: &mut Vec<u8>) {
-    encode_key(field, WireType::LengthDelimited, out);
-    encode_varint(length as u64, out);
+/// The key and the length of a field, before its `length` bytes.
+fn put_start(field: u8, length: usize, out: &mut Vec<u8>) {
+    out.push(field << 3 | LENGTH_DELIMITED);
+    put_varint(length as u64, out);
 }
 
-fn put_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
-    begin(field, bytes.len(), out);
+fn put_bytes(field: u8, bytes: &[u8], out: &mut Vec<u8>) {
+    put_start(field, bytes.len(), out);
     out.extend_from_slice(bytes);
 }
 
 /// What is empty is not on the wire.
-fn put_optional(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+fn put_optional(field: u8, bytes: &[u8], out: &mut Vec<u8>) {
     if !bytes.is_empty() {
         put_bytes(field, bytes, out);
     }
 }
 
-/// The length of a field of `length` bytes, with its key and its length.
-fn bytes_field_len(field: u32, length: usize) -> usize {
-    key_len(field) + encoded_len_varint(length as u64) + length
+/// Seven bits a byte, lowest first. Gathered before it is appended, which is several times faster than byte by byte.
+fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    if value < 0x80 {
+        out.push(value.to_le_bytes()[0]);
+        return;
+    }
+    let mut bytes = [0; 10];
+    let mut length = 0;
+    while value >= 0x80 {
+        bytes[length] = value.to_le_bytes()[0] | 0x80;
+        value >>= 7;
+        length += 1;
+    }
+    bytes[length] = value.to_le_bytes()[0];
+    out.extend_from_slice(&bytes[..=length]);
 }
 
-fn optional_len(field: u32, bytes: &[u8]) -> usize {
+/// The length of a field of `length` bytes, with its key and its length.
+fn field_len(length: usize) -> usize {
+    let length_len = if length < 0x80 {
+        1
+    } else {
+        encoded_len_varint(length as u64)
+    };
+    1 + length_len + length
+}
+
+fn optional_len(bytes: &[u8]) -> usize {
     if bytes.is_empty() {
         0
     } else {
-        bytes_field_len(field, bytes.len())
+        field_len(bytes.len())
     }
 }
 
@@ -256,6 +297,6 @@ fn timestamp_len(micros: i64) -> usize {
     if micros == 0 {
         0
     } else {
-        key_len(TIMESTAMP) + encoded_len_varint(micros.cast_unsigned())
+        1 + encoded_len_varint(micros.cast_unsigned())
     }
 }

@@ -90,6 +90,11 @@ impl Error {
         self.0.code
     }
 
+    /// What went wrong, without where: the server's words, or this client's.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What was called, as Bigtable names it: `MutateRows`.
     pub fn operation(&self) -> &'static str {
         self.0.operation

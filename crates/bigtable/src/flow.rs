@@ -18,6 +18,7 @@ const BYTES_UNIT: usize = 1 << 10;
 pub(crate) struct Budget {
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    requests_max: usize,
     bytes_units_max: usize,
 }
 
@@ -34,8 +35,14 @@ impl Budget {
         Self {
             requests: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
             bytes: Arc::new(Semaphore::new(bytes_units_max)),
+            requests_max: limits.requests_in_flight_max,
             bytes_units_max,
         }
+    }
+
+    /// How many requests hold a share.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.requests_max - self.requests.available_permits()
     }
 
     /// Waits for room. A request beyond the whole budget goes alone.

@@ -9,10 +9,11 @@ use rowmill_model::{Cell, MutationBatch, Row, RowBuilder};
 use rowmill_rowkey::KeyRange;
 use rowmill_store::{
     Admin, Capability, Clock, Effect, ErrorKind, Result, Scan, Store, SystemClock, TableSchema,
-    View, WriteShape, validate,
+    View, WriteShape,
 };
 
 use crate::client::Client;
+use crate::entries::UNKNOWN_FAMILY;
 use crate::error::{Code, Error};
 use crate::filter;
 use crate::proto::RowFilter;
@@ -78,20 +79,38 @@ impl BigtableStore {
         schemas.remove(table);
     }
 
-    /// Every row as the table allows it; looked up again if it does not have a family, which may be new.
-    async fn checked(&self, table: &str, batch: &MutationBatch) -> Result<Vec<Result<()>>> {
-        let check = |schema: &TableSchema| -> Vec<Result<()>> {
-            batch
-                .iter()
-                .map(|mutation| validate(schema, mutation))
-                .collect()
-        };
-        let checked = check(&*self.schema(table).await?);
-        if checked.iter().all(Result::is_ok) {
-            return Ok(checked);
+    /// Writes the rows that name families which the table did not have when it was last looked at, if it has them now.
+    async fn apply_again(
+        &self,
+        table: &str,
+        batch: &MutationBatch,
+        outcomes: &mut [std::result::Result<(), Error>],
+    ) -> Result<()> {
+        let rows: Vec<usize> = (0..batch.len())
+            .filter(|index| is_unknown_family(&outcomes[*index]))
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
         }
-        Ok(check(&*self.fetch_schema(table).await?))
+        let schema = self.fetch_schema(table).await?;
+        let mut again = MutationBatch::new();
+        rows.iter().for_each(|index| again.push(batch.get(*index)));
+        let written = self
+            .client
+            .mutate_batch_of(table, Arc::new(again), Some(schema))
+            .await;
+        for (index, outcome) in rows.into_iter().zip(written) {
+            outcomes[index] = outcome;
+        }
+        Ok(())
     }
+}
+
+/// Whether a row was held back because of a family.
+fn is_unknown_family(outcome: &std::result::Result<(), Error>) -> bool {
+    outcome.as_ref().is_err_and(|error| {
+        error.code() == Code::InvalidArgument && error.message().starts_with(UNKNOWN_FAMILY)
+    })
 }
 
 #[async_trait]
@@ -109,23 +128,14 @@ impl Store for BigtableStore {
     }
 
     async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
-        let mut outcomes = self.checked(table, &batch).await?;
-        let good: Vec<usize> = (0..batch.len())
-            .filter(|index| outcomes[*index].is_ok())
-            .collect();
-        let sent = if good.len() == batch.len() {
-            batch
-        } else {
-            let mut only_good = MutationBatch::new();
-            good.iter()
-                .for_each(|index| only_good.push(batch.get(*index)));
-            Arc::new(only_good)
-        };
-        let written = self.client.mutate_batch(table, sent).await;
-        for (index, outcome) in good.into_iter().zip(written) {
-            outcomes[index] = outcome.map_err(rowmill_store::Error::from);
-        }
-        Ok(outcomes)
+        let schema = self.schema(table).await?;
+        let written = self
+            .client
+            .mutate_batch_of(table, Arc::clone(&batch), Some(schema));
+        let mut outcomes = written.await;
+        self.apply_again(table, &batch, &mut outcomes).await?;
+        let each = outcomes.into_iter();
+        Ok(each.map(|outcome| outcome.map_err(Into::into)).collect())
     }
 
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {

@@ -80,9 +80,9 @@ impl Received {
         T::decode(self.message.clone()).expect("the request is of this type")
     }
 
-    /// How many bytes the message has.
-    pub fn bytes(&self) -> usize {
-        self.message.len()
+    /// The message as it came.
+    pub fn body(&self) -> &Bytes {
+        &self.message
     }
 
     /// All values of a header.

@@ -72,7 +72,7 @@ async fn a_conditional_write_tells_which_way_it_went_and_is_not_sent_twice() {
     assert_eq!(check().await.unwrap(), Checked::NotMatched);
     let request: CheckAndMutateRowRequest =
         harness.server.requests("CheckAndMutateRow")[0].message();
-    assert_eq!(request.true_mutations, [delete.clone()]);
+    assert_eq!(request.true_mutations, std::slice::from_ref(&delete));
     assert_eq!(request.false_mutations, set);
     assert_eq!(request.predicate_filter, Some(filter::family("f")));
 
