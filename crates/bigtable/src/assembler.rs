@@ -293,3 +293,6 @@ impl Assembler {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::limits::{BulkLimits, Shape};
+use crate::limits::{BulkLimits, Shape, check_bytes};
 use crate::retry::{Retries, RetryPolicy};
 use crate::transport::{Call, Method};
 
@@ -114,12 +114,15 @@ impl<E: Entries> Bulk<'_, E> {
     fn shapes(&self, outcomes: &mut [Option<Result<()>>]) -> Vec<Option<Shape>> {
         let indices = 0..self.entries.len();
         indices
-            .map(|index| match self.entries.shape(index) {
-                Ok(shape) => Some(shape),
-                Err(problem) => {
-                    let failure = Failure::new(Code::InvalidArgument, problem);
-                    outcomes[index] = Some(Err(self.error(failure, index, 0)));
-                    None
+            .map(|index| {
+                let shape = self.entries.shape(index);
+                match shape.and_then(|shape| check_bytes(shape.bytes).map(|()| shape)) {
+                    Ok(shape) => Some(shape),
+                    Err(problem) => {
+                        let failure = Failure::new(Code::InvalidArgument, problem);
+                        outcomes[index] = Some(Err(self.error(failure, index, 0)));
+                        None
+                    }
                 }
             })
             .collect()

@@ -19,7 +19,7 @@ use crate::entries::{self, BatchEntries};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::flow::{Budget, Limiter};
-use crate::limits::BulkLimits;
+use crate::limits::{BulkLimits, check_bytes};
 use crate::read::{self, ReadRows, RowStream};
 use crate::retry::RetryPolicy;
 use crate::row::{self, Row};
@@ -117,6 +117,16 @@ impl Client {
     }
 
     /// One row, or what a filter leaves of it; none if that is nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(client: rowmill_bigtable::Client) -> Result<(), rowmill_bigtable::Error> {
+    /// use rowmill_bigtable::filter;
+    ///
+    /// let row = client.read_row("plays", "user-7#1", Some(filter::cells_per_column(1))).await?;
+    /// let song = row.as_ref().and_then(|row| row.value("event", b"song"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn read_row(
         &self,
         table: &str,
@@ -129,13 +139,27 @@ impl Client {
     }
 
     /// Many rows. Nothing is sent before the stream is first asked.
+    ///
+    /// ```no_run
+    /// # async fn example(client: rowmill_bigtable::Client) -> Result<(), rowmill_bigtable::Error> {
+    /// use futures::TryStreamExt as _;
+    /// use rowmill_bigtable::ReadRows;
+    ///
+    /// let mut rows = client.read_rows(ReadRows::new("plays").prefix("user-7#").limit(10));
+    /// while let Some(row) = rows.try_next().await? {
+    ///     println!("{:?}", row.key);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn read_rows(&self, read: ReadRows) -> RowStream {
         read::read_rows(self, read, &self.0.policies.scan)
     }
 
     /// Writes one row. It is tried again only if all its mutations may happen twice.
     pub async fn mutate_row(&self, table: &str, row: RowMutation) -> Result<()> {
-        entries::check(&row).map_err(|problem| {
+        let checked = entries::check(&row).and_then(|()| check_bytes(entries::bytes(&row)));
+        checked.map_err(|problem| {
             Error::invalid("MutateRow", problem).with_row_key(row.key.clone())
         })?;
         let policy = if row.mutations.iter().all(is_idempotent) {
@@ -156,6 +180,20 @@ impl Client {
     ///
     /// The rows are cut into requests, which never get too large; rows that failed and may succeed are sent again, and only
     /// those. A row beyond a limit is found before anything is sent, and fails alone.
+    ///
+    /// ```no_run
+    /// # async fn example(client: rowmill_bigtable::Client) -> Result<(), rowmill_bigtable::Error> {
+    /// use rowmill_bigtable::RowMutation;
+    ///
+    /// let rows = ["1", "2"].map(|key| RowMutation::new(key).set_cell("event", "song", 1_000, "So What"));
+    /// for outcome in client.mutate_rows("plays", rows.into()).await {
+    ///     if let Err(error) = outcome {
+    ///         eprintln!("{:?}: {error}", error.row_key());
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn mutate_rows(&self, table: &str, rows: Vec<RowMutation>) -> Vec<Result<()>> {
         let order = (0..index(rows.len())).collect();
         bulk::mutate_rows(self, table, &rows, order, &self.0.policies.write).await
@@ -226,6 +264,15 @@ impl Client {
     }
 
     /// Keys that cut a table into parts of about equal size, and how many bytes lie before each.
+    ///
+    /// ```no_run
+    /// # async fn example(client: rowmill_bigtable::Client) -> Result<(), rowmill_bigtable::Error> {
+    /// for sample in client.sample_row_keys("plays").await? {
+    ///     println!("{} bytes before {:?}", sample.offset_bytes, sample.row_key);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn sample_row_keys(&self, table: &str) -> Result<Vec<SampleRowKeysResponse>> {
         unary::sample_row_keys(self, table).await
     }

@@ -60,13 +60,8 @@ impl Entries for Vec<RowMutation> {
     fn shape(&self, index: usize) -> Result<Shape, String> {
         let row = &self[index];
         check(row)?;
-        let mutations: usize = row
-            .mutations
-            .iter()
-            .map(|mutation| field_len(mutation.encoded_len()))
-            .sum();
         Ok(Shape {
-            bytes: field_len(row.key.len()) + mutations,
+            bytes: bytes(row),
             mutations: row.mutations.len(),
             is_idempotent: row.mutations.iter().all(is_idempotent),
         })
@@ -99,6 +94,13 @@ pub(crate) fn check(row: &RowMutation) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The bytes of a row's mutations on the wire.
+pub(crate) fn bytes(row: &RowMutation) -> usize {
+    let mutations = row.mutations.iter();
+    let lengths = mutations.map(|mutation| field_len(mutation.encoded_len()));
+    field_len(row.key.len()) + lengths.sum::<usize>()
 }
 
 /// A batch in rowmill's compact form.

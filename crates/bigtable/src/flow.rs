@@ -197,3 +197,6 @@ impl Limiter {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,7 @@ pub use client::{Checked, Client};
 pub use error::{Code, Error, Result};
 pub use google_cloud_auth::credentials::Credentials;
 pub use googleapis_tonic_google_bigtable_v2::google::bigtable::v2 as proto;
-pub use limits::{BulkLimits, MUTATIONS_MAX};
+pub use limits::BulkLimits;
 pub use read::{ReadRows, RowStream};
 pub use retry::{Backoff, RetryPolicy};
 pub use row::{Cell, Row};

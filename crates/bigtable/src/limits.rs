@@ -3,10 +3,12 @@
 //! Source of the limits: <https://cloud.google.com/bigtable/quotas>.
 
 use rowmill_rowkey::KEY_BYTES_MAX;
-use rowmill_store::{QUALIFIER_BYTES_MAX, VALUE_BYTES_MAX};
+use rowmill_store::{MUTATIONS_MAX, QUALIFIER_BYTES_MAX, VALUE_BYTES_MAX};
 
-/// The most mutations of one row, and of one request.
-pub const MUTATIONS_MAX: usize = 100_000;
+use crate::transport::MESSAGE_BYTES_MAX;
+
+/// The most bytes of one row's mutations: a message, without what goes around them.
+const ROW_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (64 << 10);
 
 /// How a bulk write is cut into requests, and how many of them are under way at once.
 ///
@@ -17,7 +19,7 @@ pub struct BulkLimits {
     pub rows_max: usize,
     /// The most bytes of one request.
     pub bytes_max: usize,
-    /// The most mutations of one request, over all rows; at most [`MUTATIONS_MAX`].
+    /// The most mutations of one request, over all rows; at most 100,000.
     pub mutations_max: usize,
     /// The most requests under way at once, over all bulk writes of a client.
     pub requests_in_flight_max: usize,
@@ -107,6 +109,15 @@ pub(crate) fn check_timestamp(micros: i64, is_server_time: bool) -> Result<(), S
     }
     Err(format!(
         "the cell timestamp {micros} is no whole millisecond since 1970"
+    ))
+}
+
+pub(crate) fn check_bytes(bytes: usize) -> Result<(), String> {
+    if bytes <= ROW_BYTES_MAX {
+        return Ok(());
+    }
+    Err(format!(
+        "the mutations of a row have at most {ROW_BYTES_MAX} bytes at once, not {bytes}"
     ))
 }
 

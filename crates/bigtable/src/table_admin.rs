@@ -1,5 +1,6 @@
 //! Tables: creating, listing, altering and dropping them.
 
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use googleapis_tonic_google_bigtable_admin_v2::google::bigtable::admin::v2::gc_rule::{Rule, Union};
 use googleapis_tonic_google_bigtable_admin_v2::google::bigtable::admin::v2::modify_column_families_request::Modification;
 use googleapis_tonic_google_bigtable_admin_v2::google::bigtable::admin::v2::modify_column_families_request::modification::Mod;
@@ -78,9 +79,13 @@ impl TableAdmin {
 
     /// All tables, by name.
     pub async fn tables(&self) -> Result<Vec<TableSchema>> {
+        const AT_ONCE: usize = 16;
         let names = self.table_names().await?;
-        let tables = names.iter().map(|name| self.table(name));
-        futures::future::try_join_all(tables).await
+        let tables = names.into_iter().map(|name| {
+            let admin = self.clone();
+            async move { admin.table(&name).await }
+        });
+        stream::iter(tables).buffered(AT_ONCE).try_collect().await
     }
 
     /// The names of all tables, in order.

@@ -46,5 +46,5 @@ pub use memory::MemoryStore;
 pub use row_cells::RowCells;
 pub use scan::{Scan, TimeRange};
 pub use store::{Capability, Store, StoreExt, WriteShape};
-pub use validate::{QUALIFIER_BYTES_MAX, VALUE_BYTES_MAX, validate};
+pub use validate::{MUTATIONS_MAX, QUALIFIER_BYTES_MAX, VALUE_BYTES_MAX, validate};
 pub use view::View;

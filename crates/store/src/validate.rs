@@ -12,6 +12,9 @@ pub const QUALIFIER_BYTES_MAX: usize = 16 << 10;
 /// The largest value of a cell, in bytes.
 pub const VALUE_BYTES_MAX: usize = 100 << 20;
 
+/// The most operations of one row at once.
+pub const MUTATIONS_MAX: usize = 100_000;
+
 /// Checks a mutation against Bigtable's limits and the families of its table.
 pub fn validate(schema: &TableSchema, mutation: RowMutation<'_>) -> Result<()> {
     let invalid = |problem: String| {
@@ -67,6 +70,11 @@ pub fn validate(schema: &TableSchema, mutation: RowMutation<'_>) -> Result<()> {
     }
     if count == 0 {
         return invalid("it has no operation".into());
+    }
+    if count > MUTATIONS_MAX {
+        return invalid(format!(
+            "a row has at most {MUTATIONS_MAX} operations at once, not {count}"
+        ));
     }
     Ok(())
 }

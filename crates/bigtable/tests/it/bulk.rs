@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use rowmill_bigtable::proto::mutate_rows_request::Entry;
 use rowmill_bigtable::proto::mutation::{
@@ -170,7 +171,15 @@ async fn a_bad_row_fails_alone_and_is_not_sent() {
     let many = Mutation {
         mutation: Some(Kind::DeleteFromRow(DeleteFromRow {})),
     };
+    let large = Bytes::from(vec![0; 90 << 20]);
     let bad = [
+        (
+            RowMutation::new("k")
+                .set_cell("f", "a", 0, large.clone())
+                .set_cell("f", "b", 0, large.clone())
+                .set_cell("f", "c", 0, large),
+            "at most 268369920 bytes at once",
+        ),
         (
             RowMutation::new("").set_cell("f", "q", 0, "v"),
             "1 to 4096 bytes",

@@ -381,6 +381,14 @@ pub async fn limits_are_enforced(fixture: Fixture) {
     let mut batch = MutationBatch::new();
     batch.row(b"k").finish();
     assert!(outcome(&fixture, batch).await[0].is_err(), "no operation");
+    for (operations, is_good) in [(100_000, true), (100_001, false)] {
+        let mut batch = MutationBatch::new();
+        let mut row = batch.row(b"many");
+        (0..operations).for_each(|_| row.delete_column("a", b"q"));
+        row.finish();
+        let outcomes = outcome(&fixture, batch).await;
+        assert_eq!(outcomes[0].is_ok(), is_good, "{operations}");
+    }
 }
 
 /// A rule of so many versions hides the others at once.
