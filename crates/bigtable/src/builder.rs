@@ -10,6 +10,8 @@ use google_cloud_auth::credentials::Credentials;
 use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::{
     PingAndWarmRequest, PingAndWarmResponse,
 };
+use http::Uri;
+use http::uri::Scheme;
 use prost::Message as _;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 use tonic::{Code, Request};
@@ -23,8 +25,8 @@ use crate::flow::{Budget, Limiter};
 use crate::limits::BulkLimits;
 use crate::pool::{Pool, REFRESH_AFTER, Warm};
 use crate::retry::RetryPolicy;
-use crate::timer::{Random, Timer};
-use crate::transport::{CONNECT_TIMEOUT, Transport, routing, send, set_identity};
+use crate::timer::{Random, Timer, after};
+use crate::transport::{CONNECT_TIMEOUT, Transport, before, routing, send, set_identity};
 
 const OPERATION: &str = "Connect";
 const DATA_ENDPOINT: &str = "https://bigtable.googleapis.com";
@@ -92,7 +94,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Calls as these credentials say, instead of the application default ones.
+    /// Calls as these credentials say, instead of the application default ones. They are sent wherever the endpoint is, also
+    /// unencrypted, which is for tests.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
         self
@@ -140,6 +143,12 @@ impl ClientBuilder {
         self
     }
 
+    /// How tables are created, altered and dropped: by default once, within five minutes.
+    pub fn admin_policy(mut self, policy: RetryPolicy) -> Self {
+        self.policies.admin = policy;
+        self
+    }
+
     /// How bulk writes are cut, and how much of them is in flight.
     pub fn bulk_limits(mut self, limits: BulkLimits) -> Self {
         self.bulk_limits = limits;
@@ -164,9 +173,10 @@ impl ClientBuilder {
         let authorization = self.authorization()?;
         authorization.check().await?;
         let instance_name = format!("projects/{}/instances/{}", self.project, self.instance);
-        let warm = self
-            .warm_up
-            .then(|| warm(&authorization, &instance_name, &self.app_profile));
+        let warm = self.warm_up.then(|| {
+            let timer = Arc::clone(&self.environment.timer);
+            warm(&authorization, &instance_name, &self.app_profile, timer)
+        });
         let data = self.endpoint_of(DATA_ENDPOINT)?;
         let connecting = Pool::connect(data, self.channels, warm);
         let connected = connecting.await.map_err(|failure| {
@@ -231,17 +241,17 @@ impl ClientBuilder {
 
     fn authorization(&self) -> Result<Authorization> {
         match (&self.credentials, &self.emulator) {
-            (Some(credentials), _) => Ok(Authorization::Token(credentials.clone())),
+            (Some(credentials), _) => Ok(Authorization::Given(credentials.clone())),
             (None, Some(_)) => Ok(Authorization::None),
             (None, None) if self.is_plain() => Ok(Authorization::None),
             (None, None) => Authorization::application_default(),
         }
     }
 
-    /// Whether the endpoint is one that no token may be sent to: it is not encrypted.
+    /// Whether the endpoint is not encrypted, so that no token of this machine goes there.
     fn is_plain(&self) -> bool {
-        let endpoint = self.endpoint.as_deref();
-        endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"))
+        let uri = self.endpoint.as_deref().map(str::parse::<Uri>);
+        uri.is_some_and(|uri| uri.is_ok_and(|uri| uri.scheme() == Some(&Scheme::HTTP)))
     }
 
     fn endpoint_of(&self, default: &str) -> Result<Endpoint> {
@@ -251,11 +261,12 @@ impl ClientBuilder {
             (None, None) => default.to_owned(),
         };
         let invalid = |error: tonic::transport::Error| {
-            let message = format!("{uri:?} is no endpoint: {}", crate::pool::causes(&error));
+            let message = format!("{uri:?} is no endpoint: {}", crate::causes::causes(&error));
             Error::invalid(OPERATION, message)
         };
-        let endpoint = Endpoint::from_shared(uri.clone())
-            .map_err(invalid)?
+        let endpoint = Endpoint::from_shared(uri.clone()).map_err(invalid)?;
+        let scheme = endpoint.uri().scheme().cloned();
+        let endpoint = endpoint
             .user_agent(concat!("rowmill-bigtable/", env!("CARGO_PKG_VERSION")))
             .map_err(invalid)?
             .connect_timeout(CONNECT_TIMEOUT)
@@ -264,17 +275,27 @@ impl ClientBuilder {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-        if uri.starts_with("https://") {
-            let tls = ClientTlsConfig::new().with_native_roots();
-            endpoint.tls_config(tls).map_err(invalid)
-        } else {
-            Ok(endpoint)
+        match scheme {
+            Some(scheme) if scheme == Scheme::HTTPS => {
+                let tls = ClientTlsConfig::new().with_native_roots();
+                endpoint.tls_config(tls).map_err(invalid)
+            }
+            Some(scheme) if scheme == Scheme::HTTP => Ok(endpoint),
+            _ => Err(Error::invalid(
+                OPERATION,
+                "an endpoint begins with http:// or https://",
+            )),
         }
     }
 }
 
 /// Opens the way to the tables before the first call needs it.
-fn warm(authorization: &Authorization, instance: &str, app_profile: &str) -> Warm {
+fn warm(
+    authorization: &Authorization,
+    instance: &str,
+    app_profile: &str,
+    timer: Arc<dyn Timer>,
+) -> Warm {
     let request = PingAndWarmRequest {
         name: instance.to_owned(),
         app_profile_id: app_profile.to_owned(),
@@ -285,7 +306,7 @@ fn warm(authorization: &Authorization, instance: &str, app_profile: &str) -> War
     Arc::new(move |channel| {
         let (message, routing) = (message.clone(), routing.clone());
         let authorization = authorization.clone();
-        async move {
+        let ping = async move {
             let mut request = Request::new(message);
             let headers = authorization.headers().await?;
             *request.metadata_mut() = headers;
@@ -294,15 +315,15 @@ fn warm(authorization: &Authorization, instance: &str, app_profile: &str) -> War
                 .metadata_mut()
                 .insert("x-goog-request-params", routing);
             request.set_timeout(CONNECT_TIMEOUT);
-            match send::<PingAndWarmResponse>(channel, PING_AND_WARM, request).await {
-                // An old emulator does not know the call, and needs no warmth.
-                Err(failure) if failure.code == Code::Unimplemented => Ok(()),
-                Err(failure) => Err(failure),
-                Ok((_, mut stream)) => {
-                    let answer = stream.message().await.map_err(Failure::of_status);
-                    answer.map(|_| ())
-                }
-            }
+            let (_, mut stream) =
+                send::<PingAndWarmResponse>(channel, PING_AND_WARM, request).await?;
+            stream.message().await.map_err(Failure::of_status)?;
+            Ok(())
+        };
+        let timer = Arc::clone(&timer);
+        async move {
+            let mut expiry = timer.until(after(timer.now(), CONNECT_TIMEOUT));
+            before(&mut expiry, ping).await?
         }
         .boxed()
     })

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::limits::{BulkLimits, Shape, check_bytes};
 use crate::retry::{Retries, RetryPolicy};
-use crate::transport::{Call, Method};
+use crate::transport::{Call, Method, before};
 
 pub(crate) const MUTATE_ROWS: Method = Method {
     name: "MutateRows",
@@ -39,8 +39,14 @@ pub(crate) async fn mutate_rows<E: Entries>(
         entries,
         header: header(&resource, client.app_profile()),
         resource,
-        policy,
+        retries: client.environment().retries(policy),
     };
+    if let Err(closed) = client.transport().check_open() {
+        let indices = 0..entries.len();
+        return indices
+            .map(|index| Err(bulk.error(closed.again(), index, 0)))
+            .collect();
+    }
     let mut outcomes: Vec<Option<Result<()>>> = (0..entries.len()).map(|_| None).collect();
     let shapes = bulk.shapes(&mut outcomes);
     let pieces = cut(&order, &shapes, client.bulk_limits());
@@ -53,15 +59,9 @@ pub(crate) async fn mutate_rows<E: Entries>(
             outcomes[index as usize] = Some(outcome);
         }
     }
-    let unsent = || {
-        Err(Error::new(
-            Code::Internal,
-            MUTATE_ROWS.name,
-            "it was not sent",
-        ))
-    };
     let each = outcomes.into_iter();
-    each.map(|outcome| outcome.unwrap_or_else(unsent)).collect()
+    each.map(|outcome| outcome.expect("every row is in a piece, or beyond a limit"))
+        .collect()
 }
 
 /// The fields of a request before its entries.
@@ -106,8 +106,25 @@ struct Bulk<'a, E> {
     entries: &'a E,
     header: Vec<u8>,
     resource: String,
-    policy: &'a RetryPolicy,
+    /// The way of the whole write, whose deadline is that of each request.
+    retries: Retries,
 }
+
+/// A row without its outcome yet.
+struct Waiting {
+    index: u32,
+    /// An attempt may have written it, whatever a later one meets.
+    may_have_happened: bool,
+}
+
+/// A row that an attempt left without its outcome, and why.
+struct Failed {
+    row: Waiting,
+    failure: Failure,
+}
+
+/// Outcomes of rows.
+type Outcomes = Vec<(u32, Result<()>)>;
 
 impl<E: Entries> Bulk<'_, E> {
     /// What each row is; those beyond a limit have their outcome at once.
@@ -119,7 +136,7 @@ impl<E: Entries> Bulk<'_, E> {
                 match shape.and_then(|shape| check_bytes(shape.bytes).map(|()| shape)) {
                     Ok(shape) => Some(shape),
                     Err(problem) => {
-                        let failure = Failure::new(Code::InvalidArgument, problem);
+                        let failure = Failure::unsent(Code::InvalidArgument, problem);
                         outcomes[index] = Some(Err(self.error(failure, index, 0)));
                         None
                     }
@@ -129,69 +146,93 @@ impl<E: Entries> Bulk<'_, E> {
     }
 
     /// Sends rows until each has its outcome.
-    async fn send(&self, piece: Piece, shapes: &[Option<Shape>]) -> Vec<(u32, Result<()>)> {
-        let shape = |index: u32| shapes[index as usize].expect("only rows with a shape are cut");
-        let bytes: usize = piece.iter().map(|index| shape(*index).bytes).sum();
-        let _share = self.client.budget().share(bytes).await;
-        let mut retries = self.client.environment().retries(self.policy);
-        let mut call = Call::new(MUTATE_ROWS, self.client.table_routing(&self.resource));
-        let mut sent = Sent {
-            outcomes: Vec::with_capacity(piece.len()),
-            waiting: piece,
+    async fn send(&self, piece: Piece, shapes: &[Option<Shape>]) -> Outcomes {
+        let mut retries = self.retries.part();
+        let mut call = Call::new(MUTATE_ROWS, self.client.table_routing(&self.resource)).admitted();
+        let bytes = piece.iter().map(|index| shape_of(*index, shapes).bytes);
+        let room = self.client.budget().share(bytes.sum());
+        let share = self.before_deadline(room).await;
+        let waiting = |index| Waiting {
+            index,
+            may_have_happened: false,
         };
-        while !sent.waiting.is_empty() {
-            let failure = self
-                .attempt(&mut call, &mut retries, &mut sent, shapes)
-                .await;
-            let Some(failure) = failure else { break };
-            // Rows whose repetition would do harm are not sent again, unless the server asks for it.
-            let invited = failure.retry_delay.is_some();
-            let may_repeat = |index: &u32| invited || shape(*index).is_idempotent;
-            let given_up = sent.take_unless(may_repeat);
-            self.conclude(&mut sent, given_up, &failure, &retries);
-            if sent.waiting.is_empty() {
+        let mut rows: Vec<Waiting> = piece.into_iter().map(waiting).collect();
+        let mut outcomes = Vec::with_capacity(rows.len());
+        loop {
+            let attempt = self.attempt(&mut call, &mut retries, rows, shapes, &mut outcomes);
+            let failed = attempt.await;
+            // The longest delay that any row asks for holds for all.
+            let reason = failed
+                .iter()
+                .max_by_key(|failed| failed.failure.retry_delay);
+            let Some(reason) = reason else { break };
+            if let Err(over) = retries.wait(&reason.failure).await {
+                self.give_up(failed, over.as_ref(), &retries, &mut outcomes);
                 break;
             }
-            if let Err(failure) = retries.wait(failure).await {
-                let given_up = std::mem::take(&mut sent.waiting);
-                self.conclude(&mut sent, given_up, &failure, &retries);
-            }
+            rows = failed.into_iter().map(|failed| failed.row).collect();
         }
-        sent.outcomes
+        drop(share);
+        outcomes
     }
 
-    /// Sends the rows that wait, once. What is left waiting may be sent again, for the reason given.
+    /// Sends rows once. Those that may be sent again are given back, with what each met.
     async fn attempt(
         &self,
         call: &mut Call,
         retries: &mut Retries,
-        sent: &mut Sent,
+        rows: Vec<Waiting>,
         shapes: &[Option<Shape>],
-    ) -> Option<Failure> {
-        self.client.limiter().turn().await;
+        outcomes: &mut Outcomes,
+    ) -> Vec<Failed> {
+        let limiter = self.client.limiter();
+        // Past the deadline the attempt fails by itself, without being sent.
+        self.before_deadline(limiter.turn()).await;
         let started = self.client.environment().timer.now();
         let deadline = retries.begin();
-        let mut answers = Answers::new(std::mem::take(&mut sent.waiting));
+        let mut answers = Answers::new(rows);
         let request = self.request(&answers.rows, shapes);
         let ended = self.exchange(call, request, deadline, &mut answers).await;
         let took = self.client.environment().timer.now() - started;
-        let code = ended.as_ref().map_or(Code::Ok, |failure| failure.code);
-        self.client.limiter().ended(code, took);
-        if let Some(failure) = &ended {
-            call.note(failure);
+        let mut failed = Vec::new();
+        let mut worst = ended.as_ref().map_or(Code::Ok, |failure| failure.code);
+        for (mut row, answer) in answers.rows.into_iter().zip(answers.of_rows) {
+            let failure = match answer {
+                Answer::Written => {
+                    outcomes.push((row.index, Ok(())));
+                    continue;
+                }
+                Answer::Failed(failure) => failure,
+                Answer::Missing => ended.as_ref().map_or_else(unanswered, Failure::again),
+            };
+            if worst == Code::Ok {
+                worst = failure.code;
+            }
+            row.may_have_happened |= failure.may_have_happened();
+            // A row whose repetition would do harm is sent again only if the server asks for it.
+            let is_harmless = shape_of(row.index, shapes).is_idempotent;
+            let may_repeat = is_harmless || failure.retry_delay.is_some();
+            if may_repeat && retries.allows(&failure) {
+                failed.push(Failed { row, failure });
+            } else {
+                outcomes.push(self.failed(&row, failure, retries));
+            }
         }
-        self.settle(answers, ended.as_ref(), sent, retries)
+        limiter.ended(worst, took);
+        failed
     }
 
-    fn request(&self, rows: &[u32], shapes: &[Option<Shape>]) -> Vec<u8> {
-        let shape = |index: &u32| shapes[*index as usize].expect("only rows with a shape are sent");
+    fn request(&self, rows: &[Waiting], shapes: &[Option<Shape>]) -> Vec<u8> {
         // Each entry has its own key and length, of at most six bytes.
-        let bytes: usize = rows.iter().map(|index| shape(index).bytes + 6).sum();
+        let bytes: usize = rows
+            .iter()
+            .map(|row| shape_of(row.index, shapes).bytes + 6)
+            .sum();
         let mut request = Vec::with_capacity(self.header.len() + bytes);
         request.extend_from_slice(&self.header);
-        for index in rows {
-            let shape = shape(index);
-            self.entries.encode(*index as usize, shape, &mut request);
+        for row in rows {
+            let shape = shape_of(row.index, shapes);
+            self.entries.encode(row.index as usize, shape, &mut request);
         }
         request
     }
@@ -199,69 +240,50 @@ impl<E: Entries> Bulk<'_, E> {
     /// One request and its responses; how it failed, if it did.
     async fn exchange(
         &self,
-        call: &Call,
+        call: &mut Call,
         request: Vec<u8>,
         deadline: Instant,
         answers: &mut Answers,
     ) -> Option<Failure> {
         let transport = self.client.transport();
-        let mut responses = match transport.open(call, request.into(), deadline).await {
-            Ok(responses) => responses,
-            Err(failure) => return Some(failure),
-        };
-        loop {
-            let response: MutateRowsResponse = match responses.next().await {
-                Ok(Some(response)) => response,
-                Ok(None) => return None,
-                Err(failure) => return Some(failure),
-            };
-            if let Some(info) = &response.rate_limit_info {
-                self.client.limiter().told(info);
-            }
-            answers.take(response);
-        }
-    }
-
-    /// Gives every row that was answered, or will never be, its outcome; the others wait, for the reason given.
-    fn settle(
-        &self,
-        answers: Answers,
-        ended: Option<&Failure>,
-        sent: &mut Sent,
-        retries: &Retries,
-    ) -> Option<Failure> {
-        let mut reason: Option<Failure> = None;
-        for (index, answer) in answers.rows.into_iter().zip(answers.of_rows) {
-            let failure = match answer {
-                Answer::Written => {
-                    sent.outcomes.push((index, Ok(())));
-                    continue;
+        let failure = match transport.open(call, request.into(), deadline).await {
+            Ok(mut responses) => loop {
+                let response: MutateRowsResponse = match responses.next().await {
+                    Ok(Some(response)) => response,
+                    Ok(None) => {
+                        call.note(&responses.trailers().await);
+                        return None;
+                    }
+                    Err(failure) => break failure,
+                };
+                if let Some(info) = &response.rate_limit_info {
+                    self.client.limiter().told(info);
                 }
-                Answer::Failed(failure) => failure,
-                Answer::Missing => ended.map_or_else(unanswered, Failure::again),
-            };
-            if !retries.allows(&failure) {
-                let error = self.error(failure, index as usize, retries.attempts_total);
-                sent.outcomes.push((index, Err(error)));
-                continue;
-            }
-            sent.waiting.push(index);
-            // The longest delay that any row asks for holds for all.
-            let known = reason.as_ref();
-            if known.is_none_or(|known| known.retry_delay < failure.retry_delay) {
-                reason = Some(failure);
-            }
-        }
-        reason
+                answers.take(response);
+            },
+            Err(failure) => failure,
+        };
+        call.note(&failure.metadata);
+        Some(failure)
     }
 
-    fn conclude(&self, sent: &mut Sent, given_up: Vec<u32>, failure: &Failure, retries: &Retries) {
-        for index in given_up {
-            let error = self.error(failure.again(), index as usize, retries.attempts_total);
-            // An earlier attempt may have written it, whatever the last one met.
-            sent.outcomes
-                .push((index, Err(error.with_unknown_effect())));
+    /// Gives rows that will not be sent again what they met, or the deadline that they met.
+    fn give_up(
+        &self,
+        failed: Vec<Failed>,
+        over: Option<&Failure>,
+        retries: &Retries,
+        outcomes: &mut Outcomes,
+    ) {
+        for Failed { row, failure } in failed {
+            let failure = over.map_or(failure, Failure::again);
+            outcomes.push(self.failed(&row, failure, retries));
         }
+    }
+
+    fn failed(&self, row: &Waiting, failure: Failure, retries: &Retries) -> (u32, Result<()>) {
+        let error = self.error(failure, row.index as usize, retries.attempts_total);
+        (row.index, Err(error.with_effect(row.may_have_happened)))
     }
 
     fn error(&self, failure: Failure, index: usize, attempts: u32) -> Error {
@@ -269,23 +291,18 @@ impl<E: Entries> Bulk<'_, E> {
             .with_row_key(self.entries.key(index).to_vec())
             .with_attempts(attempts)
     }
-}
 
-/// How far the rows of a piece have come.
-struct Sent {
-    outcomes: Vec<(u32, Result<()>)>,
-    waiting: Vec<u32>,
-}
-
-impl Sent {
-    /// Takes out the rows that may not be sent again.
-    fn take_unless(&mut self, may_repeat: impl Fn(&u32) -> bool) -> Vec<u32> {
-        let (keep, out) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(may_repeat);
-        self.waiting = keep;
-        out
+    /// What `work` gives, if it does before the deadline of the whole write.
+    async fn before_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let timer = &self.client.environment().timer;
+        let mut expiry = timer.until(self.retries.deadline());
+        before(&mut expiry, work).await.ok()
     }
+}
+
+/// The shape of a row that is sent.
+fn shape_of(index: u32, shapes: &[Option<Shape>]) -> Shape {
+    shapes[index as usize].expect("only rows with a shape are cut into pieces")
 }
 
 fn unanswered() -> Failure {
@@ -295,7 +312,7 @@ fn unanswered() -> Failure {
 
 /// What the server said of the rows of one request.
 struct Answers {
-    rows: Vec<u32>,
+    rows: Vec<Waiting>,
     of_rows: Vec<Answer>,
 }
 
@@ -308,7 +325,7 @@ enum Answer {
 }
 
 impl Answers {
-    fn new(rows: Vec<u32>) -> Self {
+    fn new(rows: Vec<Waiting>) -> Self {
         let of_rows = rows.iter().map(|_| Answer::Missing).collect();
         Self { rows, of_rows }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
@@ -19,7 +20,7 @@ use crate::entries::{self, BatchEntries};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::flow::{Budget, Limiter};
-use crate::limits::{BulkLimits, check_bytes};
+use crate::limits::{BulkLimits, check_bytes, check_key, check_qualifier};
 use crate::read::{self, ReadRows, RowStream};
 use crate::retry::RetryPolicy;
 use crate::row::{self, Row};
@@ -53,7 +54,11 @@ pub(crate) struct Policies {
     pub(crate) scan: RetryPolicy,
     pub(crate) write: RetryPolicy,
     pub(crate) single_write: RetryPolicy,
+    pub(crate) admin: RetryPolicy,
 }
+
+/// Making or changing a table takes its time.
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 impl Default for Policies {
     fn default() -> Self {
@@ -62,6 +67,10 @@ impl Default for Policies {
             scan: RetryPolicy::scans(),
             write: RetryPolicy::writes(),
             single_write: RetryPolicy::never(),
+            admin: RetryPolicy {
+                attempt_timeout: ADMIN_TIMEOUT,
+                ..RetryPolicy::never().within(ADMIN_TIMEOUT)
+            },
         }
     }
 }
@@ -71,7 +80,8 @@ impl Policies {
         self.read.check("reads")?;
         self.scan.check("scans")?;
         self.write.check("writes")?;
-        self.single_write.check("single writes")
+        self.single_write.check("single writes")?;
+        self.admin.check("tables")
     }
 }
 
@@ -135,7 +145,10 @@ impl Client {
     ) -> Result<Option<Row>> {
         let read = read::one_row(table, key.into(), filter);
         let mut rows = read::read_rows(self, read, self.read_policy());
-        rows.try_next().await
+        let row = rows.try_next().await?;
+        // To the end, where there is no more to come: a stream that is dropped before is one that is reset.
+        while row.is_some() && rows.try_next().await?.is_some() {}
+        Ok(row)
     }
 
     /// Many rows. Nothing is sent before the stream is first asked.
@@ -158,10 +171,7 @@ impl Client {
 
     /// Writes one row. It is tried again only if all its mutations may happen twice.
     pub async fn mutate_row(&self, table: &str, row: RowMutation) -> Result<()> {
-        let checked = entries::check(&row).and_then(|()| check_bytes(entries::bytes(&row)));
-        checked.map_err(|problem| {
-            Error::invalid("MutateRow", problem).with_row_key(row.key.clone())
-        })?;
+        check(&row, "MutateRow")?;
         let policy = if row.mutations.iter().all(is_idempotent) {
             &self.0.policies.write
         } else {
@@ -176,7 +186,8 @@ impl Client {
         unary::mutate_row(self, request, policy).await
     }
 
-    /// Writes many rows, and gives an outcome for each, in their order. Rows are applied in any order.
+    /// Writes many rows, and gives an outcome for each, in their order. Rows are applied in any order, also two mutations of one row:
+    /// what must happen to a row in order belongs into one [`RowMutation`].
     ///
     /// The rows are cut into requests, which never get too large; rows that failed and may succeed are sent again, and only
     /// those. A row beyond a limit is found before anything is sent, and fails alone.
@@ -229,9 +240,21 @@ impl Client {
         matched: Vec<Mutation>,
         not_matched: Vec<Mutation>,
     ) -> Result<Checked> {
+        let key = key.into();
+        for mutations in [&matched, &not_matched] {
+            let row = RowMutation {
+                key: key.clone(),
+                mutations: mutations.clone(),
+            };
+            // One of the two may be to do nothing.
+            if !row.mutations.is_empty() {
+                check(&row, "CheckAndMutateRow")?;
+            }
+        }
+        check_key(&key).map_err(|problem| Error::invalid("CheckAndMutateRow", problem))?;
         let request = CheckAndMutateRowRequest {
             table_name: table.to_owned(),
-            row_key: key.into(),
+            row_key: key,
             predicate_filter: predicate,
             true_mutations: matched,
             false_mutations: not_matched,
@@ -253,9 +276,17 @@ impl Client {
         key: impl Into<Bytes>,
         rules: Vec<ReadModifyWriteRule>,
     ) -> Result<Row> {
+        let key = key.into();
+        let checked = check_key(&key).and_then(|()| {
+            let mut rules = rules.iter();
+            rules.try_for_each(|rule| check_qualifier(&rule.column_qualifier))
+        });
+        checked.map_err(|problem| {
+            Error::invalid("ReadModifyWriteRow", problem).with_row_key(key.clone())
+        })?;
         let request = ReadModifyWriteRowRequest {
             table_name: table.to_owned(),
-            row_key: key.into(),
+            row_key: key,
             rules,
             ..ReadModifyWriteRowRequest::default()
         };
@@ -319,6 +350,10 @@ impl Client {
         &self.0.policies.single_write
     }
 
+    pub(crate) fn admin_policy(&self) -> &RetryPolicy {
+        &self.0.policies.admin
+    }
+
     pub(crate) fn bulk_limits(&self) -> &BulkLimits {
         &self.0.bulk_limits
     }
@@ -341,6 +376,12 @@ impl Client {
             ("app_profile_id", self.app_profile()),
         ])
     }
+}
+
+/// Checks the mutations of one row against Bigtable's limits.
+fn check(row: &RowMutation, operation: &'static str) -> Result<()> {
+    let checked = entries::check(row).and_then(|()| check_bytes(entries::bytes(row)));
+    checked.map_err(|problem| Error::invalid(operation, problem).with_row_key(row.key.clone()))
 }
 
 fn index(rows: usize) -> u32 {

@@ -1,16 +1,20 @@
 //! Who the client is: application default credentials, by Google's own library, or whatever a caller brings.
 //!
 //! The library refreshes tokens in a task of its own, ahead of their expiry, once for all callers; a caller that goes away
-//! disturbs nobody, and a refresh that failed is tried again. What it calls permanent (a revoked grant) stays an error.
+//! disturbs nobody, and a refresh that failed is tried again. After a failure that it calls permanent (a revoked grant) it gives up;
+//! then the credentials are looked for anew.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
+use google_cloud_auth::build_errors::Error as BuildError;
 use google_cloud_auth::credentials::{CacheableResource, Credentials};
 use http::Extensions;
 use tonic::Code;
 use tonic::metadata::MetadataMap;
 
+use crate::causes::{causes, last_causes};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::pool::{causes, last_causes};
 
 /// Reading and writing rows.
 const SCOPE_DATA: &str = "https://www.googleapis.com/auth/bigtable.data";
@@ -25,8 +29,16 @@ const HINT: &str = "run `gcloud auth application-default login`, or set GOOGLE_A
 pub(crate) enum Authorization {
     /// Nothing does: of an emulator.
     None,
-    /// A token does.
-    Token(Credentials),
+    /// The caller's own credentials.
+    Given(Credentials),
+    /// Those of this machine, which are looked for again when they have failed for good: somebody may have mended them.
+    ApplicationDefault(Arc<RwLock<Credentials>>),
+}
+
+fn application_default() -> std::result::Result<Credentials, BuildError> {
+    google_cloud_auth::credentials::Builder::default()
+        .with_scopes([SCOPE_DATA, SCOPE_TABLES])
+        .build()
 }
 
 impl Authorization {
@@ -36,15 +48,15 @@ impl Authorization {
         rustls::crypto::ring::default_provider()
             .install_default()
             .ok();
-        let credentials = google_cloud_auth::credentials::Builder::default()
-            .with_scopes([SCOPE_DATA, SCOPE_TABLES])
-            .build();
-        credentials.map(Self::Token).map_err(|error| {
-            let message = format!("there are no usable credentials: {}", causes(&error));
-            Error::new(Code::Unauthenticated, "Connect", message)
-                .with_hint(HINT)
-                .with_source(error)
-        })
+        match application_default() {
+            Ok(credentials) => Ok(Self::ApplicationDefault(Arc::new(RwLock::new(credentials)))),
+            Err(error) => {
+                let message = format!("there are no usable credentials: {}", causes(&error));
+                let error =
+                    Error::new(Code::Unauthenticated, "Connect", message).with_source(error);
+                Err(error.with_hint(HINT))
+            }
+        }
     }
 
     /// Makes sure that there is a token, before anything is sent anywhere.
@@ -56,14 +68,33 @@ impl Authorization {
 
     /// The headers of one request.
     pub(crate) async fn headers(&self) -> std::result::Result<MetadataMap, Failure> {
-        let Self::Token(credentials) = self else {
-            return Ok(MetadataMap::new());
+        let credentials = match self {
+            Self::None => return Ok(MetadataMap::new()),
+            Self::Given(credentials) => credentials.clone(),
+            Self::ApplicationDefault(shared) => {
+                let credentials = shared.read().unwrap_or_else(PoisonError::into_inner);
+                credentials.clone()
+            }
         };
         match credentials.headers(Extensions::new()).await {
             Ok(CacheableResource::New { data, .. }) => Ok(MetadataMap::from_headers(data)),
             // Nothing was said about what is known already, so everything is new.
             Ok(CacheableResource::NotModified) => Ok(MetadataMap::new()),
-            Err(error) => Err(of_credentials(&error)),
+            Err(error) => {
+                if !error.is_transient() {
+                    self.look_again();
+                }
+                Err(of_credentials(&error))
+            }
+        }
+    }
+
+    /// Credentials that have failed for good would fail for ever; the next call takes those that there are then.
+    fn look_again(&self) {
+        if let Self::ApplicationDefault(shared) = self
+            && let Ok(found) = application_default()
+        {
+            *shared.write().unwrap_or_else(PoisonError::into_inner) = found;
         }
     }
 }
@@ -75,7 +106,7 @@ fn of_credentials(error: &google_cloud_auth::errors::CredentialsError) -> Failur
     } else {
         Code::Unauthenticated
     };
-    Failure::new(
+    Failure::unsent(
         code,
         format!("no access token could be had: {}", last_causes(error)),
     )

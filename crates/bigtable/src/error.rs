@@ -52,9 +52,12 @@ impl Error {
 
     /// The failure of a call on `resource`, with what would help.
     pub(crate) fn of(failure: Failure, operation: &'static str, resource: &str) -> Self {
+        let is_unknown = failure.may_have_happened();
         let mut error = Self::new(failure.code, operation, failure.message);
         error.0.hint = hint(failure.code, operation, resource);
-        error.0.effect = effect(failure.code);
+        if is_unknown {
+            error.0.effect = Effect::Unknown;
+        }
         error.0.source = failure.source;
         resource.clone_into(&mut error.0.resource);
         error
@@ -80,8 +83,13 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_unknown_effect(mut self) -> Self {
-        self.0.effect = Effect::Unknown;
+    /// The same error of a write that may have taken effect, or that has not.
+    pub(crate) fn with_effect(mut self, may_have_happened: bool) -> Self {
+        self.0.effect = if may_have_happened {
+            Effect::Unknown
+        } else {
+            Effect::None
+        };
         self
     }
 
@@ -155,22 +163,6 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
-    }
-}
-
-/// Whether a write that ended with `code` may have taken effect: not if the server refused it before doing anything.
-fn effect(code: Code) -> Effect {
-    match code {
-        Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::Unauthenticated
-        | Code::FailedPrecondition
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::ResourceExhausted => Effect::None,
-        _ => Effect::Unknown,
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Failure {
     pub(crate) retry_delay: Option<Duration>,
     /// The row that is too large to be read.
     pub(crate) large_row: Option<Bytes>,
+    /// Nothing was sent, so nothing can have happened.
+    pub(crate) is_unsent: bool,
     pub(crate) metadata: MetadataMap,
     pub(crate) source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -31,8 +33,17 @@ impl Failure {
             message: message.into(),
             retry_delay: None,
             large_row: None,
+            is_unsent: false,
             metadata: MetadataMap::new(),
             source: None,
+        }
+    }
+
+    /// A failure before anything was sent.
+    pub(crate) fn unsent(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            is_unsent: true,
+            ..Self::new(code, message)
         }
     }
 
@@ -85,8 +96,26 @@ impl Failure {
     pub(crate) fn again(&self) -> Self {
         Self {
             retry_delay: self.retry_delay,
+            is_unsent: self.is_unsent,
             ..Self::new(self.code, self.message.clone())
         }
+    }
+
+    /// Whether a write that met it may have taken effect: not if the server refused it before doing anything.
+    pub(crate) fn may_have_happened(&self) -> bool {
+        let is_refusal = matches!(
+            self.code,
+            Code::InvalidArgument
+                | Code::NotFound
+                | Code::AlreadyExists
+                | Code::PermissionDenied
+                | Code::Unauthenticated
+                | Code::FailedPrecondition
+                | Code::OutOfRange
+                | Code::Unimplemented
+                | Code::ResourceExhausted
+        );
+        !self.is_unsent && !is_refusal
     }
 
     /// Whether the stream was reset under a call that the server may not have seen.

@@ -70,6 +70,10 @@ const FACTOR_MAX: f64 = 1.3;
 const USED_MIN: f64 = 0.8;
 /// After an error or a slow answer, for so long the rate is not lowered again.
 const BRAKE_PERIOD: Duration = Duration::from_secs(10);
+/// No word of the service holds for longer: one that is wrong must not slow writes down for good.
+const PERIOD_MAX: Duration = Duration::from_secs(60);
+/// After so long without a request, the use of a rate is counted anew.
+const IDLE: Duration = Duration::from_secs(10);
 /// An answer that took longer counts as trouble.
 const SLOW: Duration = Duration::from_secs(5);
 
@@ -85,6 +89,7 @@ pub(crate) struct Rate {
     /// Since when requests are counted, and how many there were.
     counted_since: Instant,
     counted: u32,
+    last: Instant,
 }
 
 impl Rate {
@@ -95,11 +100,16 @@ impl Rate {
             hold_until: now,
             counted_since: now,
             counted: 0,
+            last: now,
         }
     }
 
     /// Books the next request, and gives how long it must wait.
     pub(crate) fn book(&mut self, now: Instant) -> Duration {
+        if now.saturating_duration_since(self.last) > IDLE {
+            (self.counted_since, self.counted) = (now, 0);
+        }
+        self.last = now;
         self.counted += 1;
         let Some(limit) = self.limit else {
             return Duration::ZERO;
@@ -144,7 +154,7 @@ impl Rate {
         let grows_unused = factor > 1.0 && self.limit.is_some() && used < USED_MIN * limit;
         let factor = if grows_unused { 1.0 } else { factor };
         self.limit = Some((limit * factor).clamp(RATE_MIN, RATE_MAX));
-        self.hold_until = now + period;
+        self.hold_until = now + period.min(PERIOD_MAX);
         self.counted_since = now;
         self.counted = 0;
     }

@@ -37,6 +37,7 @@
 mod assembler;
 mod builder;
 mod bulk;
+mod causes;
 mod client;
 mod codec;
 mod credentials;

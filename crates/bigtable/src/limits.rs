@@ -5,6 +5,8 @@
 use rowmill_rowkey::KEY_BYTES_MAX;
 use rowmill_store::{MUTATIONS_MAX, QUALIFIER_BYTES_MAX, VALUE_BYTES_MAX};
 
+use tokio::sync::Semaphore;
+
 use crate::transport::MESSAGE_BYTES_MAX;
 
 /// The most bytes of one row's mutations: a message, without what goes around them.
@@ -17,7 +19,7 @@ const ROW_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (64 << 10);
 pub struct BulkLimits {
     /// The most rows of one request.
     pub rows_max: usize,
-    /// The most bytes of one request.
+    /// The most bytes of one request, themselves at most 255 MiB.
     pub bytes_max: usize,
     /// The most mutations of one request, over all rows; at most 100,000.
     pub mutations_max: usize,
@@ -57,6 +59,16 @@ impl BulkLimits {
                 "mutations_max is {}, and a request has at most {MUTATIONS_MAX}",
                 self.mutations_max
             ));
+        }
+        if self.bytes_max > ROW_BYTES_MAX {
+            return Err(format!(
+                "bytes_max is {}, and a request has at most {ROW_BYTES_MAX}",
+                self.bytes_max
+            ));
+        }
+        let most = Semaphore::MAX_PERMITS;
+        if self.requests_in_flight_max > most || self.bytes_in_flight_max > most {
+            return Err(format!("what is in flight is at most {most}"));
         }
         Ok(())
     }

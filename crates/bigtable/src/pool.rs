@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::task::JoinSet;
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::causes::causes;
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::timer::after;
 
 /// The server closes a connection after an hour, at a moment that suits it. Each is replaced five minutes around this age.
 pub(crate) const REFRESH_AFTER: Duration = Duration::from_mins(45);
@@ -106,14 +109,14 @@ impl Pool {
     }
 
     /// Replaces each channel when it has reached its age, for as long as the pool is in use.
-    pub(crate) fn refresh(self: &Arc<Self>, after: Duration, environment: &Environment) {
+    pub(crate) fn refresh(self: &Arc<Self>, age: Duration, environment: &Environment) {
         let tasks = self.refreshing.lock();
         let mut tasks = tasks.unwrap_or_else(PoisonError::into_inner);
         for index in 0..self.slots.len() {
             tasks.spawn(refresh(
                 Arc::downgrade(self),
                 index,
-                after,
+                age,
                 environment.clone(),
             ));
         }
@@ -134,29 +137,44 @@ impl Slot {
 async fn connect(endpoint: &Endpoint, warm: Option<&Warm>) -> Result<Channel, Failure> {
     let channel = endpoint.connect().await.map_err(|error| {
         let message = format!("cannot connect to {}: {}", endpoint.uri(), causes(&error));
-        Failure::new(tonic::Code::Unavailable, message)
+        Failure::unsent(Code::Unavailable, message)
     })?;
-    if let Some(warm) = warm {
-        warm(channel.clone()).await?;
+    let Some(warm) = warm else {
+        return Ok(channel);
+    };
+    match warm(channel.clone()).await {
+        // Calls are retried; what is only slow or busy now must not keep them from being made.
+        Err(failure) if is_passing(failure.code) => {
+            tracing::warn!(message = failure.message, "a channel could not be warmed");
+            Ok(channel)
+        }
+        warmed => warmed.map(|()| channel),
     }
-    Ok(channel)
+}
+
+/// Whether a failure to warm a channel says nothing of the calls to come. An old emulator does not know the call.
+fn is_passing(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Unimplemented
+    )
 }
 
 /// Replaces one channel again and again. Calls in flight keep the old one alive until they are done.
-async fn refresh(pool: Weak<Pool>, index: usize, after: Duration, environment: Environment) {
-    let spread = REFRESH_SPREAD.min(after / 9);
-    let earliest = after.saturating_sub(spread);
-    let age = || earliest + 2 * spread.mul_f64(environment.random.unit());
-    let mut wait = age();
+async fn refresh(pool: Weak<Pool>, index: usize, age: Duration, environment: Environment) {
+    let spread = REFRESH_SPREAD.min(age / 9);
+    let earliest = age.saturating_sub(spread);
+    let next = || earliest + 2 * spread.mul_f64(environment.random.unit());
+    let mut wait = next();
     loop {
-        let due = environment.timer.now() + wait;
+        let due = after(environment.timer.now(), wait);
         environment.timer.until(due).await;
         let Some(pool) = pool.upgrade() else { return };
         wait = match connect(&pool.endpoint, pool.warm.as_ref()).await {
             Ok(channel) => {
                 pool.slots[index].replace(channel);
                 tracing::debug!(index, "refreshed a channel");
-                age()
+                next()
             }
             Err(failure) => {
                 tracing::warn!(
@@ -164,39 +182,8 @@ async fn refresh(pool: Weak<Pool>, index: usize, after: Duration, environment: E
                     message = failure.message,
                     "a channel could not be refreshed"
                 );
-                REFRESH_RETRY.min(after)
+                REFRESH_RETRY.min(age)
             }
         };
     }
-}
-
-/// An error and what is behind it, on one line.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    one_line(&chain(error))
-}
-
-/// The last of what is behind an error: libraries say first that they failed, and last why.
-pub(crate) fn last_causes(error: &dyn std::error::Error) -> String {
-    const LAST: usize = 3;
-    let chain = chain(error);
-    one_line(&chain[chain.len().saturating_sub(LAST)..])
-}
-
-fn chain(error: &dyn std::error::Error) -> Vec<String> {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect()
-}
-
-/// Texts joined by colons, without those that the one before quotes.
-fn one_line(texts: &[String]) -> String {
-    let mut line = String::new();
-    for text in texts {
-        if line.is_empty() {
-            line.clone_from(text);
-        } else if !line.contains(text) {
-            line = format!("{line}: {text}");
-        }
-    }
-    line
 }

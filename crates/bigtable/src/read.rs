@@ -128,13 +128,22 @@ pub type RowStream = BoxStream<'static, Result<Row>>;
 
 /// Starts a read.
 pub(crate) fn read_rows(client: &Client, read: ReadRows, policy: &RetryPolicy) -> RowStream {
-    let state = Reading::new(client, read, policy);
-    stream::unfold(state, |mut state| async move {
-        let step = state.step().await?;
-        Some((step, state))
-    })
-    .flat_map(|Step { rows, error }| stream::iter(rows.into_iter().map(Ok).chain(error.map(Err))))
-    .boxed()
+    let (client, policy) = (client.clone(), policy.clone());
+    // Nothing begins, no deadline either, before the stream is asked for the first time.
+    stream::iter([read])
+        .flat_map(move |read| {
+            stream::unfold(
+                Reading::new(&client, read, &policy),
+                |mut state| async move {
+                    let step = state.step().await?;
+                    Some((step, state))
+                },
+            )
+        })
+        .flat_map(|Step { rows, error }| {
+            stream::iter(rows.into_iter().map(Ok).chain(error.map(Err)))
+        })
+        .boxed()
 }
 
 /// Rows, and what went wrong after them.
@@ -210,7 +219,10 @@ impl Reading {
         if self.responses.is_none() {
             let request = self.request.encode_to_vec().into();
             let deadline = self.retries.begin();
-            let opened = self.client.transport().open(&self.call, request, deadline);
+            let opened = self
+                .client
+                .transport()
+                .open(&mut self.call, request, deadline);
             self.responses = Some(Box::new(opened.await?));
         }
         let responses = self.responses.as_mut().expect("opened above");
@@ -235,7 +247,7 @@ impl Reading {
     async fn recover(&mut self, mut failure: Failure) -> Result<()> {
         self.responses = None;
         self.assembler.restart();
-        self.call.note(&failure);
+        self.call.note(&failure.metadata);
         if self.limit.is_some_and(|limit| self.delivered >= limit) {
             // All rows are there; how their stream ended does not matter.
             self.is_over = true;
@@ -247,14 +259,14 @@ impl Reading {
             self.retries.progressed();
             return Err(error);
         }
-        match self.retries.wait(failure).await {
+        match self.retries.wait(&failure).await {
             Ok(()) => {
                 self.is_over = !self.narrow();
                 Ok(())
             }
-            Err(failure) => {
+            Err(over) => {
                 self.is_over = true;
-                Err(self.error(failure))
+                Err(self.error(over.unwrap_or(failure)))
             }
         }
     }

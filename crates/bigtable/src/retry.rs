@@ -7,7 +7,7 @@ use tonic::Code;
 
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::timer::{Random, Timer};
+use crate::timer::{Random, Timer, after};
 
 /// How an operation is retried. The defaults are those of Google's own clients.
 ///
@@ -27,7 +27,7 @@ pub struct RetryPolicy {
     pub codes: Vec<Code>,
     /// How long to wait between two attempts.
     pub backoff: Backoff,
-    /// How many attempts there are at most without any progress between them; unlimited if none.
+    /// How many attempts there are at most; unlimited if none. Of a read, those since a row came: then the count starts anew.
     pub attempts_max: Option<u32>,
     /// How long one attempt may take.
     pub attempt_timeout: Duration,
@@ -162,12 +162,29 @@ impl Retries {
         }
     }
 
+    /// The same way from its beginning, for a part of the same operation.
+    pub(crate) fn part(&self) -> Self {
+        Self {
+            policy: self.policy.clone(),
+            timer: Arc::clone(&self.timer),
+            random: Arc::clone(&self.random),
+            deadline: self.deadline,
+            attempts: 0,
+            attempts_total: 0,
+        }
+    }
+
+    /// When the operation is over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
     /// Begins an attempt, and gives the moment at which it is over.
     pub(crate) fn begin(&mut self) -> Instant {
         self.attempts += 1;
         self.attempts_total += 1;
         self.deadline
-            .min(self.timer.now() + self.policy.attempt_timeout)
+            .min(after(self.timer.now(), self.policy.attempt_timeout))
     }
 
     /// The attempt brought something: the next failure is a first one.
@@ -183,31 +200,36 @@ impl Retries {
             || may_repeat && failure.is_reset()
     }
 
-    /// Waits until the next attempt may begin; or gives the failure back, if there is to be none.
-    pub(crate) async fn wait(&mut self, failure: Failure) -> std::result::Result<(), Failure> {
-        if self.timer.now() >= self.deadline {
-            return Err(self.past_deadline(&failure));
+    /// Waits until the next attempt may begin. If there is to be none, the failure stands; or the operation's deadline does, which
+    /// is then given.
+    pub(crate) async fn wait(
+        &mut self,
+        failure: &Failure,
+    ) -> std::result::Result<(), Option<Failure>> {
+        let left = self.deadline.saturating_duration_since(self.timer.now());
+        if left.is_zero() {
+            return Err(Some(self.past_deadline(failure)));
         }
         let is_last = self
             .policy
             .attempts_max
             .is_some_and(|most| self.attempts >= most);
-        if is_last || !self.allows(&failure) {
-            return Err(failure);
+        if is_last || !self.allows(failure) {
+            return Err(None);
         }
         let delay = failure.retry_delay.unwrap_or_else(|| {
             let attempts = self.attempts.max(1);
             self.policy.backoff.delay(attempts, self.random.unit())
         });
-        if self.timer.now() + delay >= self.deadline {
-            return Err(self.past_deadline(&failure));
+        if delay >= left {
+            return Err(Some(self.past_deadline(failure)));
         }
         tracing::debug!(code = ?failure.code, ?delay, attempts = self.attempts_total, "retrying");
         self.timer.sleep(delay).await;
         Ok(())
     }
 
-    fn past_deadline(&self, last: &Failure) -> Failure {
+    pub(crate) fn past_deadline(&self, last: &Failure) -> Failure {
         Failure::new(
             Code::DeadlineExceeded,
             format!(

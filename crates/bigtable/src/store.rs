@@ -79,14 +79,17 @@ impl BigtableStore {
         table: &str,
         batch: &MutationBatch,
         outcomes: &mut [std::result::Result<(), Error>],
-    ) -> Result<()> {
+    ) {
         let rows: Vec<usize> = (0..batch.len())
             .filter(|index| is_unknown_family(&outcomes[*index]))
             .collect();
         if rows.is_empty() {
-            return Ok(());
+            return;
         }
-        let schema = self.fetch_schema(table).await?;
+        // Where the table cannot be looked at, the other rows are written all the same, and these stay what they are.
+        let Ok(schema) = self.fetch_schema(table).await else {
+            return;
+        };
         let mut again = MutationBatch::new();
         rows.iter().for_each(|index| again.push(batch.get(*index)));
         let written = self
@@ -96,15 +99,14 @@ impl BigtableStore {
         for (index, outcome) in rows.into_iter().zip(written) {
             outcomes[index] = outcome;
         }
-        Ok(())
     }
 }
 
 /// Whether a row was held back because of a family.
 fn is_unknown_family(outcome: &std::result::Result<(), Error>) -> bool {
-    outcome.as_ref().is_err_and(|error| {
-        error.code() == Code::InvalidArgument && error.message().starts_with(UNKNOWN_FAMILY)
-    })
+    outcome
+        .as_ref()
+        .is_err_and(|error| error.attempts() == 0 && error.message().starts_with(UNKNOWN_FAMILY))
 }
 
 #[async_trait]
@@ -127,7 +129,7 @@ impl Store for BigtableStore {
             .client
             .mutate_batch_of(table, Arc::clone(&batch), Some(schema));
         let mut outcomes = written.await;
-        self.apply_again(table, &batch, &mut outcomes).await?;
+        self.apply_again(table, &batch, &mut outcomes).await;
         let each = outcomes.into_iter();
         Ok(each.map(|outcome| outcome.map_err(Into::into)).collect())
     }

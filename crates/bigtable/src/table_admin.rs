@@ -170,7 +170,7 @@ impl TableAdmin {
         resource: &str,
         request: &impl Message,
     ) -> Result<T> {
-        let policy = self.client.single_write_policy();
+        let policy = self.client.admin_policy();
         self.call(method, parameter, resource, request, policy)
             .await
     }

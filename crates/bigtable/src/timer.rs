@@ -19,6 +19,12 @@ pub trait Timer: Debug + Send + Sync + 'static {
     fn until(&self, moment: Instant) -> Wait;
 }
 
+/// The moment `duration` after another, which is never beyond what a clock can show: a server may name any duration.
+pub(crate) fn after(moment: Instant, duration: Duration) -> Instant {
+    const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+    moment + duration.min(LONGEST)
+}
+
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemTimer;

@@ -60,6 +60,8 @@ pub(crate) struct Call {
     /// `table_name=…&app_profile_id=…`
     pub(crate) routing: AsciiMetadataValue,
     cookies: Cookies,
+    /// It was begun before the client was closed, and goes on to its end.
+    is_admitted: bool,
 }
 
 impl Call {
@@ -68,12 +70,21 @@ impl Call {
             method,
             routing,
             cookies: Cookies::default(),
+            is_admitted: false,
         }
     }
 
-    /// Remembers what a failed attempt wants to be told.
-    pub(crate) fn note(&mut self, failure: &Failure) {
-        self.cookies.absorb(&failure.metadata);
+    /// A call that is part of an operation which has begun.
+    pub(crate) fn admitted(self) -> Self {
+        Self {
+            is_admitted: true,
+            ..self
+        }
+    }
+
+    /// Remembers what the headers or trailers of an attempt want to be told on the next.
+    pub(crate) fn note(&mut self, metadata: &MetadataMap) {
+        self.cookies.absorb(metadata);
     }
 }
 
@@ -125,15 +136,20 @@ impl Transport {
     /// Sends one attempt, which is over at `deadline`, and gives the stream of its responses once it has begun.
     pub(crate) async fn open<T: Message + Default + 'static>(
         &self,
-        call: &Call,
+        call: &mut Call,
         request: Bytes,
         deadline: Instant,
     ) -> Result<Responses<T>, Failure> {
-        if self.is_closed.load(Ordering::Acquire) {
-            return Err(Failure::new(Code::Cancelled, "the client is closed"));
+        if !call.is_admitted {
+            self.check_open()?;
+            call.is_admitted = true;
+        }
+        let timeout = deadline.saturating_duration_since(self.environment.timer.now());
+        if timeout.is_zero() {
+            let message = "the deadline is over";
+            return Err(Failure::unsent(Code::DeadlineExceeded, message));
         }
         let mut expiry = self.environment.timer.until(deadline);
-        let timeout = deadline.saturating_duration_since(self.environment.timer.now());
         let lease = self.pool.lease();
         let opening = async {
             let authorization = self.authorization.headers().await?;
@@ -143,12 +159,20 @@ impl Transport {
             send(lease.channel.clone(), call.method.path, request).await
         };
         let (metadata, stream) = before(&mut expiry, opening).await??;
+        call.note(&metadata);
         Ok(Responses {
             stream,
-            metadata,
             expiry,
             _lease: lease,
         })
+    }
+
+    /// Refuses what would begin after the client was closed.
+    pub(crate) fn check_open(&self) -> Result<(), Failure> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Failure::unsent(Code::Cancelled, "the client is closed"));
+        }
+        Ok(())
     }
 }
 
@@ -162,8 +186,8 @@ pub(crate) async fn send<T: Message + Default + 'static>(
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     grpc.ready().await.map_err(|error| {
-        let message = format!("the connection failed: {}", crate::pool::causes(&error));
-        Failure::new(Code::Unavailable, message)
+        let message = format!("the connection failed: {}", crate::causes::causes(&error));
+        Failure::unsent(Code::Unavailable, message)
     })?;
     let path = PathAndQuery::from_static(path);
     let response = grpc
@@ -205,8 +229,6 @@ fn features() -> AsciiMetadataValue {
 /// The responses of one attempt.
 pub(crate) struct Responses<T> {
     stream: Streaming<T>,
-    /// The headers that came before the first.
-    metadata: MetadataMap,
     expiry: Wait,
     _lease: Lease,
 }
@@ -215,12 +237,14 @@ impl<T> Responses<T> {
     /// The next response; none when the stream ended well.
     pub(crate) async fn next(&mut self) -> Result<Option<T>, Failure> {
         let received = before(&mut self.expiry, self.stream.message()).await?;
-        received.map_err(|status| {
-            let mut failure = Failure::of_status(status);
-            let trailers = std::mem::replace(&mut failure.metadata, self.metadata.clone());
-            failure.metadata.as_mut().extend(trailers.into_headers());
-            failure
-        })
+        received.map_err(Failure::of_status)
+    }
+
+    /// What came after the last response, once the stream has ended well.
+    pub(crate) async fn trailers(&mut self) -> MetadataMap {
+        // They are there already; a stream that ended well has no failure left to tell.
+        let trailers = self.stream.trailers().await;
+        trailers.ok().flatten().unwrap_or_default()
     }
 
     /// The one response of a call that has just one.
@@ -235,7 +259,10 @@ impl<T> Responses<T> {
 }
 
 /// What `work` gives, if it does before `expiry`.
-async fn before<T>(expiry: &mut Wait, work: impl Future<Output = T>) -> Result<T, Failure> {
+pub(crate) async fn before<T>(
+    expiry: &mut Wait,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
     tokio::select! {
         biased;
         done = work => Ok(done),

@@ -64,13 +64,11 @@ where
 {
     let request: Bytes = request.encode_to_vec().into();
     let mut retries = target.environment.retries(policy);
+    let mut may_have_happened = false;
     loop {
         let deadline = retries.begin();
-        let opened = target
-            .transport
-            .open(&call, request.clone(), deadline)
-            .await;
-        let attempt = match opened {
+        let opened = target.transport.open(&mut call, request.clone(), deadline);
+        let attempt = match opened.await {
             Ok(responses) => finish(responses).await,
             Err(failure) => Err(failure),
         };
@@ -78,10 +76,13 @@ where
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
-        call.note(&failure);
-        if let Err(failure) = retries.wait(failure).await {
-            return Err(Error::of(failure, call.method.name, target.resource)
-                .with_attempts(retries.attempts_total));
+        call.note(&failure.metadata);
+        may_have_happened |= failure.may_have_happened();
+        if let Err(over) = retries.wait(&failure).await {
+            let failure = over.unwrap_or(failure);
+            let error = Error::of(failure, call.method.name, target.resource)
+                .with_attempts(retries.attempts_total);
+            return Err(error.with_effect(may_have_happened));
         }
     }
 }

@@ -22,11 +22,11 @@ pub(super) fn rows(
     schema: &TableSchema,
     view: View,
 ) -> BoxStream<'static, Result<Row>> {
-    let (filters, is_exact) = server_filters(scan, schema, &view);
     let limit = scan.limit.unwrap_or(u64::MAX);
-    if limit == 0 {
+    let Some((filters, is_exact)) = server_filters(scan, schema, &view).filter(|_| limit > 0)
+    else {
         return stream::empty().boxed();
-    }
+    };
     let read = |ranges: &[KeyRange]| {
         let mut read = ReadRows::new(table);
         for range in ranges {
@@ -72,11 +72,15 @@ fn parts(ranges: &[KeyRange]) -> impl Iterator<Item = &[KeyRange]> {
     })
 }
 
-/// What of a scan the server can filter, and whether nothing is left for the view to filter out.
+/// What of a scan the server can filter, and whether nothing is left for the view to filter out; none if nothing can pass.
 ///
 /// A rule of versions counts a column's cells before any other filter sees them. Where all families have one rule, it stands
 /// before those; where they differ, what follows it is left to the view.
-fn server_filters(scan: &Scan, schema: &TableSchema, view: &View) -> (Vec<RowFilter>, bool) {
+fn server_filters(
+    scan: &Scan,
+    schema: &TableSchema,
+    view: &View,
+) -> Option<(Vec<RowFilter>, bool)> {
     let asked = |name: &str| {
         let families = scan.families.as_ref();
         families.is_none_or(|families| families.iter().any(|it| it == name))
@@ -86,12 +90,12 @@ fn server_filters(scan: &Scan, schema: &TableSchema, view: &View) -> (Vec<RowFil
         .iter()
         .filter(|(name, _)| asked(name))
         .collect();
-    let mut filters = Vec::new();
-    if scan.families.is_some() {
-        filters.push(filter::families(
-            shown.iter().map(|(name, _)| name.as_str()),
-        ));
+    if shown.is_empty() {
+        return None;
     }
+    // Named also when all are asked for: a family that came later is not shown, so its cells must not count for a limit.
+    let families = shown.iter().map(|(name, _)| name.as_str());
+    let mut filters = vec![filter::families(families)];
     let names = scan.qualifiers.as_ref();
     // A pattern is text; names that are none are left to the view.
     let are_text =
@@ -103,13 +107,16 @@ fn server_filters(scan: &Scan, schema: &TableSchema, view: &View) -> (Vec<RowFil
     let is_uniform = shown.windows(2).all(|pair| pair[0].1 == pair[1].1);
     is_exact &= is_uniform;
     if !is_uniform {
-        return (filters, is_exact);
+        return Some((filters, is_exact));
     }
     if let Some(versions) = shown.first().and_then(|(_, rule)| rule.versions_max) {
         filters.push(filter::cells_per_column(versions));
     }
     let oldest = view.oldest_micros().unwrap_or(0).max(0);
     let time = scan.time.map_or((0, 0), |time| (time.start, time.end));
+    if scan.time.is_some() && time.1 <= time.0.max(oldest) {
+        return None;
+    }
     if scan.time.is_some() || oldest > 0 {
         // The server takes whole milliseconds only; what they include too much is the view's.
         let (start, end) = (floor(time.0.max(oldest)), ceil(time.1));
@@ -119,7 +126,7 @@ fn server_filters(scan: &Scan, schema: &TableSchema, view: &View) -> (Vec<RowFil
     if let Some(cells) = scan.cells_per_column {
         filters.push(filter::cells_per_column(cells));
     }
-    (filters, is_exact)
+    Some((filters, is_exact))
 }
 
 fn floor(micros: i64) -> i64 {

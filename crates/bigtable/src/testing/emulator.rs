@@ -101,11 +101,20 @@ fn find() -> Option<PathBuf> {
         return Some(named.into());
     }
     let path = variable("PATH").unwrap_or_default();
-    let in_path = std::env::split_paths(&path).map(|folder| folder.join("cbtemulator"));
-    let in_sdk = SDK_FOLDERS
-        .iter()
-        .map(|folder| Path::new(folder).join(IN_SDK));
+    let folders: Vec<_> = std::env::split_paths(&path).collect();
+    let in_path = folders.iter().map(|folder| folder.join("cbtemulator"));
+    let in_sdk = sdk_folders(&folders).map(|folder| folder.join(IN_SDK));
     in_path.chain(in_sdk).find(|program| program.is_file())
+}
+
+/// Where the SDK may be: above the `gcloud` in `PATH`, in the home folder, and where packages install it.
+fn sdk_folders(path: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
+    let gcloud = path.iter().map(|folder| folder.join("gcloud"));
+    let real = gcloud.filter_map(|program| program.canonicalize().ok());
+    let above = real.filter_map(|program| Some(program.parent()?.parent()?.to_owned()));
+    let home = variable("HOME").map(|home| Path::new(&home).join("google-cloud-sdk"));
+    let packages = SDK_FOLDERS.map(PathBuf::from);
+    above.chain(home).chain(packages)
 }
 
 #[expect(

@@ -120,6 +120,22 @@ impl Reply {
         })
     }
 
+    /// An outcome that asks for another attempt after `delay`, in one more message.
+    pub fn and_retry_after(self, index: i64, code: Code, delay: Duration) -> Self {
+        let status = Status {
+            code: code as i32,
+            message: "told to fail".to_owned(),
+            details: vec![any("RetryInfo", &retry_info(delay))],
+        };
+        self.message(&MutateRowsResponse {
+            entries: vec![Entry {
+                index,
+                status: Some(status),
+            }],
+            rate_limit_info: None,
+        })
+    }
+
     /// A message that asks for another rate.
     pub fn rate(self, factor: f64, period: Duration) -> Self {
         self.message(&MutateRowsResponse {
@@ -133,10 +149,15 @@ impl Reply {
 
     /// A message.
     pub fn message(self, message: &impl Message) -> Self {
-        let mut frame = BytesMut::with_capacity(message.encoded_len() + 5);
+        self.bytes(&message.encode_to_vec())
+    }
+
+    /// A message that is encoded already.
+    pub fn bytes(self, message: &[u8]) -> Self {
+        let mut frame = BytesMut::with_capacity(message.len() + 5);
         frame.put_u8(0);
-        frame.put_u32(u32::try_from(message.encoded_len()).expect("a message of a test is small"));
-        message.encode(&mut frame).expect("there is room for it");
+        frame.put_u32(u32::try_from(message.len()).expect("a message of a test is small"));
+        frame.put_slice(message);
         self.step(Step::Message(frame.freeze()))
     }
 
@@ -194,10 +215,8 @@ impl Reply {
 
     /// Ends with a status that asks for another attempt after `delay`.
     pub fn retry_after(self, code: Code, delay: Duration) -> Self {
-        let info = RetryInfo {
-            retry_delay: prost_types::Duration::try_from(delay).ok(),
-        };
-        self.end(code, "told to fail", vec![any("RetryInfo", &info)], &[])
+        let info = any("RetryInfo", &retry_info(delay));
+        self.end(code, "told to fail", vec![info], &[])
     }
 
     /// Ends because a row is too large.
@@ -249,6 +268,12 @@ impl Reply {
     fn step(mut self, step: Step) -> Self {
         self.steps.push_back(step);
         self
+    }
+}
+
+fn retry_info(delay: Duration) -> RetryInfo {
+    RetryInfo {
+        retry_delay: prost_types::Duration::try_from(delay).ok(),
     }
 }
 

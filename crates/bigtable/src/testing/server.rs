@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::net::Shutdown;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -40,6 +41,8 @@ struct Shared {
     script: Mutex<Script>,
     changed: Notify,
     connections: Mutex<Vec<Arc<Connection>>>,
+    /// Replies that are not over yet.
+    replying: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -173,6 +176,18 @@ impl ScriptedServer {
         }
     }
 
+    /// Waits until no reply is under way: each has been sent to its end, or its call was cancelled.
+    pub async fn idle(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.shared.changed.notified());
+            changed.as_mut().enable();
+            if self.shared.replying.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// How many connections there were so far.
     pub fn connections(&self) -> usize {
         self.shared.connections().len()
@@ -255,7 +270,7 @@ fn with_closer(socket: TcpStream) -> io::Result<(TcpStream, std::net::TcpStream)
 
 async fn respond(
     request: Request<Incoming>,
-    shared: &Shared,
+    shared: &Arc<Shared>,
     connection: Arc<Connection>,
     number: usize,
 ) -> Response<Body> {
@@ -271,9 +286,11 @@ async fn respond(
         message: body.to_bytes().slice(5..),
     };
     let reply = next_reply(shared, &received);
+    shared.replying.fetch_add(1, Ordering::Relaxed);
     let mut steps = Steps {
         left: reply.steps,
         connection,
+        shared: Arc::clone(shared),
         is_over: false,
     };
     // The headers come with the first message, as those of Google's servers do; what ends before it is only trailers.
@@ -333,7 +350,15 @@ fn response(
 struct Steps {
     left: VecDeque<Step>,
     connection: Arc<Connection>,
+    shared: Arc<Shared>,
     is_over: bool,
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        self.shared.replying.fetch_sub(1, Ordering::Relaxed);
+        self.shared.changed.notify_waiters();
+    }
 }
 
 impl Steps {

@@ -12,7 +12,7 @@ use rowmill_bigtable::proto::mutation::{
 };
 use rowmill_bigtable::proto::{MutateRowsRequest, Mutation};
 use rowmill_bigtable::testing::{Gate, Received, Reply, ScriptedServer};
-use rowmill_bigtable::{BulkLimits, Client, Code, RowMutation, SERVER_TIME};
+use rowmill_bigtable::{BulkLimits, Client, Code, RetryPolicy, RowMutation, SERVER_TIME};
 use rowmill_model::{MutationBatch, RowMutation as ModelMutation};
 use rowmill_store::Effect;
 
@@ -124,6 +124,75 @@ async fn server_time_is_not_sent_twice() {
     );
     assert!(outcomes[1].is_ok());
     assert_eq!(keys(&harness.server.requests("MutateRows")[1]), ["b"]);
+}
+
+#[tokio::test]
+async fn one_rows_invitation_is_not_anothers() {
+    let harness = Harness::start().await;
+    let first = Reply::outcomes([(0, Code::Unavailable)]);
+    let delay = Duration::from_secs(3);
+    let first = first.and_retry_after(1, Code::PermissionDenied, delay);
+    harness.server.push(
+        "MutateRows",
+        first.and_retry_after(2, Code::Unavailable, delay / 2),
+    );
+    harness.server.answer("MutateRows", acknowledge);
+    let now = |key: &'static str| RowMutation::new(key).set_cell("f", "q", SERVER_TIME, "v");
+    let rows = vec![now("a"), now("b"), set("c")];
+    let outcomes = harness.client.mutate_rows("t", rows).await;
+    assert_eq!(outcomes[0].as_ref().unwrap_err().code(), Code::Unavailable);
+    assert!(outcomes[1].is_ok() && outcomes[2].is_ok(), "{outcomes:?}");
+    assert_eq!(keys(&harness.server.requests("MutateRows")[1]), ["b", "c"]);
+    assert_eq!(harness.timer.slept(), [delay]);
+}
+
+#[tokio::test]
+async fn each_row_tells_what_it_met() {
+    let once = RetryPolicy {
+        attempts_max: Some(1),
+        ..RetryPolicy::writes()
+    };
+    let harness = Harness::with(|builder| builder.write_policy(once)).await;
+    let reply = Reply::outcomes([(0, Code::Unavailable), (1, Code::DeadlineExceeded)]);
+    harness.server.push("MutateRows", reply);
+    let outcomes = harness.client.mutate_rows("t", sets(&["a", "b"])).await;
+    let codes = outcomes
+        .into_iter()
+        .map(|outcome| outcome.unwrap_err().code());
+    let expected = [Code::Unavailable, Code::DeadlineExceeded];
+    assert_eq!(codes.collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn what_an_earlier_attempt_may_have_written_stays_unknown() {
+    let harness = Harness::start().await;
+    let denied = || Reply::new().status(Code::PermissionDenied, "no");
+    harness
+        .server
+        .push("MutateRows", Reply::new().drop_connection());
+    harness.server.push("MutateRows", denied());
+    let outcomes = harness.client.mutate_rows("t", sets(&["a"])).await;
+    let error = outcomes[0].as_ref().unwrap_err();
+    assert_eq!(
+        (error.code(), error.effect()),
+        (Code::PermissionDenied, Effect::Unknown)
+    );
+    harness
+        .server
+        .push("MutateRow", Reply::new().drop_connection());
+    harness.server.push("MutateRow", denied());
+    let error = harness.client.mutate_row("t", set("a")).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.effect()),
+        (Code::PermissionDenied, Effect::Unknown)
+    );
+    // What was never sent has not happened.
+    harness.client.close();
+    let error = harness.client.mutate_row("t", set("a")).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.effect()),
+        (Code::Cancelled, Effect::None)
+    );
 }
 
 #[tokio::test]

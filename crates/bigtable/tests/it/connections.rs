@@ -6,7 +6,7 @@ use futures::TryStreamExt as _;
 use futures::future::join_all;
 use rowmill_bigtable::proto::PingAndWarmRequest;
 use rowmill_bigtable::testing::{Gate, Reply, ScriptedServer};
-use rowmill_bigtable::{Client, Code, ReadRows, RetryPolicy};
+use rowmill_bigtable::{BulkLimits, Client, Code, ReadRows, RetryPolicy};
 
 use crate::{Harness, set, sets};
 
@@ -55,6 +55,35 @@ async fn closing_refuses_new_calls_and_lets_the_others_finish() {
     assert!(rows.try_next().await.unwrap().is_none());
     assert_eq!(harness.server.requests("ReadRows").len(), 1);
     assert!(harness.server.requests("MutateRow").is_empty());
+}
+
+#[tokio::test]
+async fn what_has_begun_is_retried_also_after_closing() {
+    let limits = BulkLimits {
+        rows_max: 1,
+        requests_in_flight_max: 1,
+        ..BulkLimits::default()
+    };
+    let harness = Harness::with(|builder| builder.bulk_limits(limits)).await;
+    let gate = Gate::default();
+    let busy = || Reply::new().wait(&gate).status(Code::Unavailable, "busy");
+    harness.server.push("ReadRows", busy());
+    harness.server.push("ReadRows", Reply::rows(["k"]));
+    harness.server.push("MutateRows", busy());
+    harness
+        .server
+        .answer("MutateRows", |_| Reply::outcomes([(0, Code::Ok)]));
+    let (reader, writer) = (harness.client.clone(), harness.client.clone());
+    let read = tokio::spawn(async move { reader.read_row("t", "k", None).await });
+    let written =
+        tokio::spawn(async move { writer.mutate_rows("t", sets(&["a", "b", "c"])).await });
+    harness.server.received("ReadRows", 1).await;
+    harness.server.received("MutateRows", 1).await;
+    harness.client.close();
+    gate.open();
+    assert!(read.await.unwrap().unwrap().is_some());
+    assert!(written.await.unwrap().iter().all(Result::is_ok));
+    assert_eq!(harness.server.requests("MutateRows").len(), 4);
 }
 
 #[tokio::test]
@@ -116,11 +145,31 @@ async fn every_connection_is_warmed_before_it_is_used() {
     assert_eq!(pings[0].message::<PingAndWarmRequest>(), expected);
     let cold = Harness::with(|builder| builder.warm_up(false)).await;
     assert!(cold.server.requests("PingAndWarm").is_empty());
-    // A server that does not know the call is none to be warmed.
+    // A server that does not know the call, or is busy, does not keep calls from being made; one that refuses it does.
+    for (code, is_good) in [
+        (Code::Unimplemented, true),
+        (Code::Unavailable, true),
+        (Code::NotFound, false),
+    ] {
+        let server = ScriptedServer::start().await;
+        server.push("PingAndWarm", Reply::new().status(code, "x"));
+        let builder = Client::builder("p", "i").emulator(server.address());
+        let connected = builder.channels(1).connect().await;
+        assert_eq!(connected.is_ok(), is_good, "{code:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_ping_that_hangs_does_not_hang_the_client() {
     let server = ScriptedServer::start().await;
-    server.push("PingAndWarm", Reply::new().status(Code::Unimplemented, "x"));
+    server.push("PingAndWarm", Reply::new().message(&()).hang());
+    server.push("PingAndWarm", Reply::new().hang());
+    let timer = std::sync::Arc::new(rowmill_bigtable::testing::ManualTimer::default());
     let builder = Client::builder("p", "i").emulator(server.address());
-    builder.channels(1).connect().await.unwrap();
+    let connecting = tokio::spawn(builder.timer(timer.clone()).channels(2).connect());
+    server.received("PingAndWarm", 2).await;
+    timer.advance(Duration::from_secs(11));
+    connecting.await.unwrap().unwrap();
 }
 
 #[tokio::test]

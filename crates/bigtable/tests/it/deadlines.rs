@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use rowmill_bigtable::testing::Reply;
-use rowmill_bigtable::{Backoff, Client, Code, ReadRows, RetryPolicy};
+use rowmill_bigtable::{Backoff, BulkLimits, Client, Code, ReadRows, RetryPolicy};
 
 use crate::{Harness, set, sets};
 
@@ -167,6 +167,56 @@ async fn no_delay_goes_beyond_the_deadline() {
     assert_eq!(error.code(), Code::DeadlineExceeded);
     assert!(harness.timer.slept().is_empty());
     assert_eq!(harness.server.requests("ReadRows").len(), 1);
+}
+
+#[tokio::test]
+async fn a_bulk_write_has_one_deadline_for_all_its_requests() {
+    let limits = BulkLimits {
+        rows_max: 1,
+        requests_in_flight_max: 1,
+        ..BulkLimits::default()
+    };
+    let writes = RetryPolicy::writes().within(SECOND * 5);
+    let harness = Harness::with(|builder| builder.bulk_limits(limits).write_policy(writes)).await;
+    harness.server.answer("MutateRows", |_| {
+        Reply::new().status(Code::Unavailable, "x")
+    });
+    let outcomes = harness
+        .client
+        .mutate_rows("t", sets(&["a", "b", "c", "d"]))
+        .await;
+    for outcome in &outcomes {
+        let error = outcome.as_ref().unwrap_err();
+        assert_eq!(error.code(), Code::DeadlineExceeded);
+    }
+    let slept: Duration = harness.timer.slept().iter().sum();
+    assert!(slept <= SECOND * 5, "{slept:?}");
+}
+
+#[tokio::test]
+async fn durations_without_end_are_no_harm() {
+    let forever = RetryPolicy {
+        attempt_timeout: Duration::MAX,
+        operation_timeout: Duration::MAX,
+        ..RetryPolicy::reads()
+    };
+    let harness =
+        Harness::with(|builder| builder.read_policy(forever).refresh_after(Duration::MAX)).await;
+    let longest = Duration::from_secs(i64::MAX as u64);
+    let reply = Reply::new().retry_after(Code::Unavailable, longest);
+    harness.server.push("ReadRows", reply);
+    let error = harness.client.read_row("t", "k", None).await.unwrap_err();
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+    harness.server.push(
+        "MutateRows",
+        Reply::outcomes([(0, Code::Ok)]).rate(0.5, longest),
+    );
+    harness
+        .client
+        .mutate_rows("t", sets(&["k"]))
+        .await
+        .remove(0)
+        .unwrap();
 }
 
 #[tokio::test]

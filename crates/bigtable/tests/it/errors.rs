@@ -2,7 +2,7 @@
 
 use rowmill_bigtable::testing::Reply;
 use rowmill_bigtable::{BigtableStore, Client, Code};
-use rowmill_store::{ErrorKind, Scan, StoreExt as _};
+use rowmill_store::{ErrorKind, Scan, Store as _, StoreExt as _};
 
 use crate::{Harness, set};
 
@@ -84,7 +84,13 @@ async fn names_that_cannot_be_are_refused_before_connecting() {
         let error = builder.connect().await.unwrap_err();
         assert_eq!(error.code(), Code::InvalidArgument, "{error}");
     }
-    for endpoint in ["", "ftp ://x", "http://"] {
+    for endpoint in [
+        "",
+        "ftp ://x",
+        "http://",
+        "ftp://127.0.0.1:1",
+        "127.0.0.1:1",
+    ] {
         let builder = Client::builder("p", "i").endpoint(endpoint);
         let error = builder
             .credentials(crate::credentials::fixed())
@@ -96,4 +102,59 @@ async fn names_that_cannot_be_are_refused_before_connecting() {
             "{endpoint:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_table_that_cannot_be_looked_at_does_not_undo_what_was_written() {
+    let harness = Harness::start().await;
+    harness.server.push("GetTable", table_with("f"));
+    harness.server.push(
+        "GetTable",
+        Reply::new().status(Code::PermissionDenied, "no"),
+    );
+    harness
+        .server
+        .answer("MutateRows", crate::bulk::acknowledge);
+    let store = BigtableStore::new(harness.client.clone());
+    let mut batch = rowmill_model::MutationBatch::new();
+    for (key, family) in [("a", "f"), ("b", "g")] {
+        let mut row = batch.row(key.as_bytes());
+        row.set(family, b"q", 0, b"v");
+        row.finish();
+    }
+    let outcomes = store.apply("t", batch.into()).await.unwrap();
+    assert!(outcomes[0].is_ok());
+    let error = outcomes[1].as_ref().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("unknown family `g`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_family_that_is_new_is_found() {
+    let harness = Harness::start().await;
+    harness.server.push("GetTable", table_with("f"));
+    harness.server.push("GetTable", table_with("g"));
+    harness
+        .server
+        .answer("MutateRows", crate::bulk::acknowledge);
+    let store = BigtableStore::new(harness.client.clone());
+    let mut batch = rowmill_model::MutationBatch::new();
+    let mut row = batch.row(b"a");
+    row.set("g", b"q", 0, b"v");
+    row.finish();
+    let outcomes = store.apply("t", batch.into()).await.unwrap();
+    assert!(outcomes[0].is_ok(), "{outcomes:?}");
+    assert_eq!(harness.server.requests("MutateRows").len(), 1);
+}
+
+/// The table `t` with one family, as the service describes it.
+fn table_with(family: &str) -> Reply {
+    // Table { name: 1, column_families: 3, a map of name: 1 to family: 2 }
+    let mut table = vec![10, 30];
+    table.extend_from_slice(b"projects/p/instances/i/tables/t");
+    table[1] = 31;
+    table.extend_from_slice(&[26, 5, 10, 1]);
+    table.extend_from_slice(family.as_bytes());
+    table.extend_from_slice(&[18, 0]);
+    Reply::new().bytes(&table)
 }

@@ -134,6 +134,24 @@ async fn cookies_come_back_on_the_next_attempts_newest_first() {
 }
 
 #[tokio::test]
+async fn a_bulk_write_whose_stream_ends_well_keeps_its_cookies_too() {
+    let harness = Harness::start().await;
+    let first = Reply::outcomes([(0, Code::Unavailable)]).header("x-goog-cbt-cookie-a", "early");
+    let late = [("x-goog-cbt-cookie-b", "late")];
+    harness
+        .server
+        .push("MutateRows", first.status_with(Code::Ok, &late));
+    harness
+        .server
+        .push("MutateRows", Reply::outcomes([(0, Code::Ok)]));
+    let outcomes = harness.client.mutate_rows("t", sets(&["k"])).await;
+    assert!(outcomes[0].is_ok());
+    let second = &harness.server.requests("MutateRows")[1];
+    assert_eq!(second.header("x-goog-cbt-cookie-a"), ["early"]);
+    assert_eq!(second.header("x-goog-cbt-cookie-b"), ["late"]);
+}
+
+#[tokio::test]
 async fn a_cookie_before_the_rows_is_kept_when_the_stream_fails_later() {
     let harness = Harness::start().await;
     harness.server.push(

@@ -155,3 +155,39 @@ async fn samples_are_of_one_attempt() {
     let samples = harness.client.sample_row_keys("t").await.unwrap();
     assert_eq!(samples, [sample("m", 10), sample("", 20)]);
 }
+
+#[tokio::test]
+async fn what_is_beyond_a_limit_is_not_sent() {
+    let harness = Harness::start().await;
+    let client = &harness.client;
+    let bad = RowMutation::new("k")
+        .set_cell("f", "q", 1_001, "v")
+        .mutations;
+    let rule = ReadModifyWriteRule {
+        family_name: "f".into(),
+        column_qualifier: vec![0; 16_385].into(),
+        rule: None,
+    };
+    for error in [
+        client
+            .check_and_mutate_row("t", "k", None, vec![], bad)
+            .await
+            .unwrap_err(),
+        client
+            .check_and_mutate_row("t", "", None, vec![], vec![])
+            .await
+            .unwrap_err(),
+        client
+            .read_modify_write_row("t", "", vec![])
+            .await
+            .unwrap_err(),
+        client
+            .read_modify_write_row("t", "k", vec![rule])
+            .await
+            .unwrap_err(),
+    ] {
+        assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+    }
+    assert!(harness.server.requests("CheckAndMutateRow").is_empty());
+    assert!(harness.server.requests("ReadModifyWriteRow").is_empty());
+}
