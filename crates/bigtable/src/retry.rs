@@ -151,7 +151,7 @@ pub(crate) struct Retries {
 
 impl Retries {
     pub(crate) fn new(policy: RetryPolicy, timer: Arc<dyn Timer>, random: Arc<dyn Random>) -> Self {
-        let deadline = timer.now() + policy.operation_timeout;
+        let deadline = after(timer.now(), policy.operation_timeout);
         Self {
             policy,
             timer,

@@ -288,6 +288,9 @@ pub(crate) struct CreateTablesArguments {
     /// Show what would change, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Do it also if cells that are kept now may be dropped then
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -57,7 +57,9 @@ pub(crate) async fn bare_store(global: &Global) -> Result<OpenStore> {
 
 /// Where the store is.
 pub(crate) fn uri(global: &Global) -> Result<StoreUri, Error> {
-    StoreUri::parse(&global.store, global.emulator_host.as_deref())
+    // An empty variable is as good as none.
+    let emulator = global.emulator_host.as_deref();
+    StoreUri::parse(&global.store, emulator.filter(|host| !host.is_empty()))
 }
 
 /// The options of a run that begins now.

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use rowmill_model::{GcRule, TableSpec};
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 /// What manages the tables of a store.
 #[async_trait]
@@ -35,8 +35,12 @@ pub trait AdminExt: Admin {
             .iter()
             .filter(|spec| existing.iter().all(|table| table.name != spec.name))
         {
-            self.create_table(&TableSchema::from(spec)).await?;
-            created.push(spec.name);
+            match self.create_table(&TableSchema::from(spec)).await {
+                Ok(()) => created.push(spec.name),
+                // Another process was faster.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(created)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use rowmill_model::RetentionSpec;
+use rowmill_model::{GcRule, RetentionSpec};
 use rowmill_pipeline::{
     AggregateOptions, Control, IngestOptions, IngestReport, Inputs, OpenStore, PreparedInputs,
     Stages, aggregate, check as check_inputs, ingest,
@@ -157,10 +157,10 @@ fn warn_of_retention(stages: &Stages, report: &IngestReport, printer: &Printer) 
     for spec in stages.pipeline().retention.iter().filter(is_exceeded) {
         let family = spec.family.as_ref().map(|family| format!(".{family}"));
         printer.say(&format!(
-            "events since {earliest} were written, and {}{} keeps {} days: what is older may be dropped at once",
+            "events since {earliest} were written, and {}{} keeps {}: what is older may be dropped at once",
             spec.table,
             family.unwrap_or_default(),
-            spec.seconds / 86_400
+            GcRule::age_seconds(spec.seconds)
         ));
     }
 }

@@ -52,6 +52,12 @@ async fn create(
     let changes = plan_tables(&*store.admin, &wanted).await?;
     print_changes(&changes, printer)?;
     printer.finish()?;
+    if changes.iter().any(TableChange::may_drop_cells) && !arguments.yes {
+        return Err(UsageError(
+            "nothing was changed: add --yes to let cells be dropped that are kept now".into(),
+        )
+        .into());
+    }
     apply_changes(&*store.admin, &wanted, &changes).await?;
     if !changes.is_empty() {
         printer.say("done");

@@ -135,6 +135,16 @@ fn retention_is_shown_applied_and_warned_of() {
     ~ events_fact.quality: 1 version -> 1 version, 400 days
     ");
     assert_snapshot!(check(&["tables", "create", "--set", retention]), @r"
+    exit 2
+    -- stdout
+    ~ events_fact.event_data: 1 version -> 1 version, 400 days
+    ~ events_fact.metadata: 1 version -> 1 version, 400 days
+    ~ events_fact.quality: 1 version -> 1 version, 400 days
+    -- stderr
+    a cell's age is its event's: rows of old events, also those ingested later, may be dropped at once
+    rowmill: nothing was changed: add --yes to let cells be dropped that are kept now
+    ");
+    assert_snapshot!(check(&["tables", "create", "--yes", "--set", retention]), @r"
     exit 0
     -- stdout
     ~ events_fact.event_data: 1 version -> 1 version, 400 days

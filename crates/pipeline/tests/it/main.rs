@@ -108,20 +108,18 @@ pub(crate) async fn aggregate_pending(
 
 /// Both tables as text.
 pub(crate) async fn exported(stages: &Stages, store: &dyn Store) -> String {
-    let mut out = exported_table(stages, store, ExportTable::Facts).await;
-    out.extend(exported_table(stages, store, ExportTable::Aggregates).await);
-    String::from_utf8(out).unwrap()
-}
-
-pub(crate) async fn exported_table(
-    stages: &Stages,
-    store: &dyn Store,
-    table: ExportTable,
-) -> Vec<u8> {
     let mut out = Vec::new();
-    let (format, control) = (ExportFormat::Jsonl, Control::default());
-    export(stages, store, table, format, &mut out, &control)
+    for table in [ExportTable::Facts, ExportTable::Aggregates] {
+        export(
+            stages,
+            store,
+            table,
+            ExportFormat::Csv,
+            &mut out,
+            &Control::default(),
+        )
         .await
         .unwrap();
-    out
+    }
+    String::from_utf8(out).unwrap()
 }
