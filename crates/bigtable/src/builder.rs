@@ -4,34 +4,27 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::FutureExt as _;
 use google_cloud_auth::credentials::Credentials;
-use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::{
-    PingAndWarmRequest, PingAndWarmResponse,
-};
 use http::Uri;
 use http::uri::Scheme;
-use prost::Message as _;
+use tonic::Code;
 use tonic::transport::{ClientTlsConfig, Endpoint};
-use tonic::{Code, Request};
 
 use crate::client::{Client, Policies, Shared};
 use crate::credentials::Authorization;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::failure::Failure;
 use crate::flow::{Budget, Limiter};
 use crate::limits::BulkLimits;
-use crate::pool::{Pool, REFRESH_AFTER, Warm};
+use crate::pool::{Pool, REFRESH_AFTER};
 use crate::retry::RetryPolicy;
-use crate::timer::{Random, Timer, after};
-use crate::transport::{CONNECT_TIMEOUT, Transport, before, routing, send, set_identity};
+use crate::timer::{Random, Timer};
+use crate::transport::{CONNECT_TIMEOUT, Transport};
+use crate::warm::warm;
 
 const OPERATION: &str = "Connect";
 const DATA_ENDPOINT: &str = "https://bigtable.googleapis.com";
 const ADMIN_ENDPOINT: &str = "https://bigtableadmin.googleapis.com";
-const PING_AND_WARM: &str = "/google.bigtable.v2.Bigtable/PingAndWarm";
 
 /// A ping after so long without traffic, and how long its answer may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -287,44 +280,4 @@ impl ClientBuilder {
             )),
         }
     }
-}
-
-/// Opens the way to the tables before the first call needs it.
-fn warm(
-    authorization: &Authorization,
-    instance: &str,
-    app_profile: &str,
-    timer: Arc<dyn Timer>,
-) -> Warm {
-    let request = PingAndWarmRequest {
-        name: instance.to_owned(),
-        app_profile_id: app_profile.to_owned(),
-    };
-    let message: Bytes = request.encode_to_vec().into();
-    let routing = routing(&[("name", instance), ("app_profile_id", app_profile)]);
-    let authorization = authorization.clone();
-    Arc::new(move |channel| {
-        let (message, routing) = (message.clone(), routing.clone());
-        let authorization = authorization.clone();
-        let ping = async move {
-            let mut request = Request::new(message);
-            let headers = authorization.headers().await?;
-            *request.metadata_mut() = headers;
-            set_identity(request.metadata_mut());
-            request
-                .metadata_mut()
-                .insert("x-goog-request-params", routing);
-            request.set_timeout(CONNECT_TIMEOUT);
-            let (_, mut stream) =
-                send::<PingAndWarmResponse>(channel, PING_AND_WARM, request).await?;
-            stream.message().await.map_err(Failure::of_status)?;
-            Ok(())
-        };
-        let timer = Arc::clone(&timer);
-        async move {
-            let mut expiry = timer.until(after(timer.now(), CONNECT_TIMEOUT));
-            before(&mut expiry, ping).await?
-        }
-        .boxed()
-    })
 }

@@ -263,7 +263,7 @@ impl<E: Entries> Bulk<'_, E> {
             },
             Err(failure) => failure,
         };
-        call.note(&failure.metadata);
+        call.note_failure(&failure);
         Some(failure)
     }
 

@@ -58,7 +58,7 @@ pub(crate) struct Policies {
 }
 
 /// Making or changing a table takes its time.
-const ADMIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const ADMIN_TIMEOUT: Duration = Duration::from_mins(5);
 
 impl Default for Policies {
     fn default() -> Self {

@@ -22,7 +22,8 @@ const SCOPE_DATA: &str = "https://www.googleapis.com/auth/bigtable.data";
 const SCOPE_TABLES: &str = "https://www.googleapis.com/auth/bigtable.admin.table";
 
 const HINT: &str = "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file, or \
-                    run where a service account is attached; for an emulator set BIGTABLE_EMULATOR_HOST";
+                    run where a service account is attached, with roles/bigtable.user on the instance; for an emulator set \
+                    BIGTABLE_EMULATOR_HOST";
 
 /// What puts the caller's identity on a request.
 #[derive(Debug, Clone)]

@@ -183,8 +183,7 @@ fn hint(code: Code, operation: &str, resource: &str) -> Option<String> {
                 .to_owned(),
         ),
         Code::NotFound if resource.contains("/tables/") => Some(
-            "`rowmill tables create` makes rowmill's tables; `gcloud bigtable instances list` shows the instances"
-                .to_owned(),
+            "`cbt listinstances` and `cbt ls` show the instances and tables there are".to_owned(),
         ),
         Code::NotFound => Some(
             "`gcloud bigtable instances list` shows the instances of the project".to_owned(),

@@ -22,7 +22,8 @@ pub(crate) struct Failure {
     pub(crate) large_row: Option<Bytes>,
     /// Nothing was sent, so nothing can have happened.
     pub(crate) is_unsent: bool,
-    pub(crate) metadata: MetadataMap,
+    /// Headers or trailers that came with it.
+    pub(crate) metadata: Option<Box<MetadataMap>>,
     pub(crate) source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -34,7 +35,7 @@ impl Failure {
             retry_delay: None,
             large_row: None,
             is_unsent: false,
-            metadata: MetadataMap::new(),
+            metadata: None,
             source: None,
         }
     }
@@ -53,7 +54,7 @@ impl Failure {
     /// none. What is lost may be tried again, so it is Unavailable, as every other client calls it.
     pub(crate) fn of_status(status: Status) -> Self {
         let mut failure = Self {
-            metadata: status.metadata().clone(),
+            metadata: Some(Box::new(status.metadata().clone())),
             ..Self::of_details(status.code(), status.message(), status.details())
         };
         if is_truncated(&status) {

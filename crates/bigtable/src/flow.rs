@@ -71,7 +71,7 @@ const USED_MIN: f64 = 0.8;
 /// After an error or a slow answer, for so long the rate is not lowered again.
 const BRAKE_PERIOD: Duration = Duration::from_secs(10);
 /// No word of the service holds for longer: one that is wrong must not slow writes down for good.
-const PERIOD_MAX: Duration = Duration::from_secs(60);
+const PERIOD_MAX: Duration = Duration::from_mins(1);
 /// After so long without a request, the use of a rate is counted anew.
 const IDLE: Duration = Duration::from_secs(10);
 /// An answer that took longer counts as trouble.

@@ -61,6 +61,7 @@ pub mod testing;
 mod timer;
 mod transport;
 mod unary;
+mod warm;
 
 pub use builder::ClientBuilder;
 pub use client::{Checked, Client};

@@ -247,7 +247,7 @@ impl Reading {
     async fn recover(&mut self, mut failure: Failure) -> Result<()> {
         self.responses = None;
         self.assembler.restart();
-        self.call.note(&failure.metadata);
+        self.call.note_failure(&failure);
         if self.limit.is_some_and(|limit| self.delivered >= limit) {
             // All rows are there; how their stream ended does not matter.
             self.is_over = true;

@@ -161,7 +161,12 @@ impl From<Error> for rowmill_store::Error {
             _ => ErrorKind::Internal,
         };
         let mut converted = Self::new(kind, error.to_string());
-        if let Some(hint) = error.hint() {
+        let is_of_table = error.resource().contains("/tables/");
+        if kind == ErrorKind::NotFound && is_of_table {
+            converted = converted.with_hint(
+                "`rowmill tables create` makes rowmill's tables, which takes roles/bigtable.admin",
+            );
+        } else if let Some(hint) = error.hint() {
             converted = converted.with_hint(hint);
         }
         if error.effect() == Effect::Unknown {

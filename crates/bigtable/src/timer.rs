@@ -21,7 +21,7 @@ pub trait Timer: Debug + Send + Sync + 'static {
 
 /// The moment `duration` after another, which is never beyond what a clock can show: a server may name any duration.
 pub(crate) fn after(moment: Instant, duration: Duration) -> Instant {
-    const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+    const LONGEST: Duration = Duration::from_hours(366 * 24);
     moment + duration.min(LONGEST)
 }
 

@@ -86,6 +86,13 @@ impl Call {
     pub(crate) fn note(&mut self, metadata: &MetadataMap) {
         self.cookies.absorb(metadata);
     }
+
+    /// The same of what came with a failure.
+    pub(crate) fn note_failure(&mut self, failure: &Failure) {
+        if let Some(metadata) = &failure.metadata {
+            self.note(metadata);
+        }
+    }
 }
 
 /// Routing cookies: the newest of each name, for as long as the operation lasts.

@@ -76,7 +76,7 @@ where
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
-        call.note(&failure.metadata);
+        call.note_failure(&failure);
         may_have_happened |= failure.may_have_happened();
         if let Err(over) = retries.wait(&failure).await {
             let failure = over.unwrap_or(failure);
@@ -93,15 +93,10 @@ pub(crate) async fn mutate_row(
     mut request: MutateRowRequest,
     policy: &RetryPolicy,
 ) -> Result<()> {
-    let resource = client.table_name(&request.table_name);
-    request.table_name.clone_from(&resource);
-    client.app_profile().clone_into(&mut request.app_profile_id);
-    let call = Call::new(MUTATE_ROW, client.table_routing(&resource));
+    let resource = address(client, &mut request.table_name, &mut request.app_profile_id);
     let key = request.row_key.clone();
-    unary(&client.target(&resource), call, &request, policy)
-        .await
-        .map(|MutateRowResponse {}| ())
-        .map_err(|error| error.with_row_key(key))
+    let written = of_row(client, MUTATE_ROW, &resource, key, &request, policy);
+    written.await.map(|MutateRowResponse {}| ())
 }
 
 /// Writes one row if a filter lets something of it through, or if not.
@@ -109,15 +104,17 @@ pub(crate) async fn check_and_mutate_row(
     client: &Client,
     mut request: CheckAndMutateRowRequest,
 ) -> Result<CheckAndMutateRowResponse> {
-    let resource = client.table_name(&request.table_name);
-    request.table_name.clone_from(&resource);
-    client.app_profile().clone_into(&mut request.app_profile_id);
-    let call = Call::new(CHECK_AND_MUTATE_ROW, client.table_routing(&resource));
-    let policy = client.single_write_policy();
-    let key = request.row_key.clone();
-    unary(&client.target(&resource), call, &request, policy)
-        .await
-        .map_err(|error| error.with_row_key(key))
+    let resource = address(client, &mut request.table_name, &mut request.app_profile_id);
+    let (key, policy) = (request.row_key.clone(), client.single_write_policy());
+    of_row(
+        client,
+        CHECK_AND_MUTATE_ROW,
+        &resource,
+        key,
+        &request,
+        policy,
+    )
+    .await
 }
 
 /// Changes cells of one row by what is in them.
@@ -125,15 +122,40 @@ pub(crate) async fn read_modify_write_row(
     client: &Client,
     mut request: ReadModifyWriteRowRequest,
 ) -> Result<ReadModifyWriteRowResponse> {
-    let resource = client.table_name(&request.table_name);
-    request.table_name.clone_from(&resource);
-    client.app_profile().clone_into(&mut request.app_profile_id);
-    let call = Call::new(READ_MODIFY_WRITE_ROW, client.table_routing(&resource));
-    let policy = client.single_write_policy();
-    let key = request.row_key.clone();
-    unary(&client.target(&resource), call, &request, policy)
-        .await
-        .map_err(|error| error.with_row_key(key))
+    let resource = address(client, &mut request.table_name, &mut request.app_profile_id);
+    let (key, policy) = (request.row_key.clone(), client.single_write_policy());
+    of_row(
+        client,
+        READ_MODIFY_WRITE_ROW,
+        &resource,
+        key,
+        &request,
+        policy,
+    )
+    .await
+}
+
+/// Puts the client's names into a request, and gives that of the table.
+fn address(client: &Client, table_name: &mut String, app_profile_id: &mut String) -> String {
+    let resource = client.table_name(table_name);
+    table_name.clone_from(&resource);
+    client.app_profile().clone_into(app_profile_id);
+    resource
+}
+
+/// A call about one row, which its error names.
+async fn of_row<T: Message + Default + 'static>(
+    client: &Client,
+    method: Method,
+    resource: &str,
+    key: Bytes,
+    request: &impl Message,
+    policy: &RetryPolicy,
+) -> Result<T> {
+    let call = Call::new(method, client.table_routing(resource));
+    let target = client.target(resource);
+    let answer = unary(&target, call, request, policy);
+    answer.await.map_err(|error| error.with_row_key(key))
 }
 
 /// Keys that cut a table into parts of about equal size.

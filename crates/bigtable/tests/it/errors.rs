@@ -10,10 +10,7 @@ use crate::{Harness, set};
 async fn each_failure_names_the_resource_and_what_helps() {
     let resource = "projects/p/instances/i/tables/t";
     for (code, hints) in [
-        (
-            Code::NotFound,
-            vec!["rowmill tables create", "instances list"],
-        ),
+        (Code::NotFound, vec!["cbt listinstances", "cbt ls"]),
         (
             Code::PermissionDenied,
             vec!["roles/bigtable.user", resource, "gcloud auth list"],
@@ -75,6 +72,11 @@ async fn the_stores_error_keeps_kind_hint_and_cause() {
     let error = store.rows("t", Scan::all()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(error.hint().unwrap().contains("roles/bigtable.reader"));
+    let missing = Reply::new().status(Code::NotFound, "no");
+    harness.server.push("GetTable", missing);
+    let error = store.rows("t", Scan::all()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.hint().unwrap().contains("rowmill tables create"));
 }
 
 #[tokio::test]
@@ -149,12 +151,5 @@ async fn a_family_that_is_new_is_found() {
 
 /// The table `t` with one family, as the service describes it.
 fn table_with(family: &str) -> Reply {
-    // Table { name: 1, column_families: 3, a map of name: 1 to family: 2 }
-    let mut table = vec![10, 30];
-    table.extend_from_slice(b"projects/p/instances/i/tables/t");
-    table[1] = 31;
-    table.extend_from_slice(&[26, 5, 10, 1]);
-    table.extend_from_slice(family.as_bytes());
-    table.extend_from_slice(&[18, 0]);
-    Reply::new().bytes(&table)
+    crate::scans::table([(family, None)])
 }

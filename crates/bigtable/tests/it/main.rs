@@ -11,6 +11,7 @@ mod faults;
 mod headers;
 mod public_cases;
 mod reads;
+mod scans;
 mod single_rows;
 mod tables;
 

@@ -297,6 +297,27 @@ fn trouble_is_said_with_what_helps() {
     exit 1
     -- stderr
     rowmill: Connect: no access token could be had: client error (Connect): tcp connect error: Connection refused (os error 111)
-      hint: run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run where a service account is attached; for an emulator set BIGTABLE_EMULATOR_HOST
+      hint: run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run where a service account is attached, with roles/bigtable.user on the instance; for an emulator set BIGTABLE_EMULATOR_HOST
+    ");
+    std::fs::write(folder.path().join("key.json"), "{}").unwrap();
+    let with_file = |file: &str| {
+        let arguments = ["query", "user", "7", "--store", "bigtable://p/i"];
+        let output = rowmill(folder.path(), &arguments)
+            .env("GOOGLE_APPLICATION_CREDENTIALS", file)
+            .output()
+            .unwrap();
+        shown(folder.path(), &output)
+    };
+    assert_snapshot!(with_file("missing.json"), @r"
+    exit 1
+    -- stderr
+    rowmill: Connect: there are no usable credentials: could not find or open the credentials file missing.json. This file name was found in the `GOOGLE_APPLICATION_CREDENTIALS` environment variable. Verify this environment variable points to a valid file.
+      hint: run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run where a service account is attached, with roles/bigtable.user on the instance; for an emulator set BIGTABLE_EMULATOR_HOST
+    ");
+    assert_snapshot!(with_file("key.json"), @r"
+    exit 1
+    -- stderr
+    rowmill: Connect: there are no usable credentials: cannot parse the credentials file no `type` field found.
+      hint: run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run where a service account is attached, with roles/bigtable.user on the instance; for an emulator set BIGTABLE_EMULATOR_HOST
     ");
 }
