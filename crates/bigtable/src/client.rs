@@ -12,6 +12,7 @@ use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::{
 };
 use rowmill_model::MutationBatch;
 use rowmill_store::TableSchema;
+use rowmill_store::limits::{check_key, check_qualifier};
 use tonic::metadata::AsciiMetadataValue;
 
 use crate::builder::ClientBuilder;
@@ -20,7 +21,7 @@ use crate::entries::{self, BatchEntries};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::flow::{Budget, Limiter};
-use crate::limits::{BulkLimits, check_bytes, check_key, check_qualifier};
+use crate::limits::{BulkLimits, check_bytes};
 use crate::read::{self, ReadRows, RowStream};
 use crate::retry::RetryPolicy;
 use crate::row::{self, Row};

@@ -13,9 +13,12 @@ use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::mutation::Mutatio
 use prost::Message as _;
 use prost::encoding::encoded_len_varint;
 use rowmill_model::{Mutation, MutationBatch};
-use rowmill_store::TableSchema;
+use rowmill_store::limits::{
+    check_count, check_key, check_qualifier, check_timestamp, check_value,
+};
+use rowmill_store::{TableSchema, check_mutation};
 
-use crate::limits::{Shape, check_count, check_key, check_qualifier, check_timestamp, check_value};
+use crate::limits::Shape;
 use crate::row_mutation::{RowMutation, SERVER_TIME, is_idempotent};
 
 /// Field numbers on the way from a request to a cell. All are below 16, so that a field's key is one byte.
@@ -85,7 +88,9 @@ pub(crate) fn check(row: &RowMutation) -> Result<(), String> {
     for mutation in &row.mutations {
         match &mutation.mutation {
             Some(Kind::SetCell(cell)) => {
-                check_timestamp(cell.timestamp_micros, cell.timestamp_micros == SERVER_TIME)?;
+                if cell.timestamp_micros != SERVER_TIME {
+                    check_timestamp(cell.timestamp_micros)?;
+                }
                 check_qualifier(&cell.column_qualifier)?;
                 check_value(&cell.value)?;
             }
@@ -111,31 +116,20 @@ pub(crate) struct BatchEntries {
 }
 
 impl BatchEntries {
-    fn check(&self, mutation: Mutation<'_>, family_before: &str) -> Result<(), String> {
-        let family = match mutation {
-            Mutation::Set {
-                family,
-                qualifier,
-                timestamp_micros,
-                value,
-            } => {
-                check_timestamp(timestamp_micros, false)?;
-                check_qualifier(qualifier)?;
-                check_value(value)?;
-                family
-            }
-            Mutation::DeleteColumn { family, qualifier } => {
-                check_qualifier(qualifier)?;
-                family
-            }
-            Mutation::DeleteFamily { family } => family,
-            Mutation::DeleteRow => return Ok(()),
+    /// Checks a mutation, and gives the family that it names. That of the mutation before was looked up already.
+    fn check<'a>(
+        &self,
+        mutation: Mutation<'a>,
+        before: Option<&'a str>,
+    ) -> Result<Option<&'a str>, String> {
+        let Some(family) = check_mutation(mutation)? else {
+            return Ok(before);
         };
         match &self.schema {
-            Some(schema) if family != family_before && schema.rule(family).is_none() => {
+            Some(schema) if before != Some(family) && schema.rule(family).is_none() => {
                 Err(format!("{UNKNOWN_FAMILY} `{family}`"))
             }
-            _ => Ok(()),
+            _ => Ok(Some(family)),
         }
     }
 }
@@ -160,12 +154,9 @@ impl Entries for BatchEntries {
             mutations: 0,
             is_idempotent: true,
         };
-        let mut family_before = "";
+        let mut family = None;
         for mutation in row.mutations() {
-            self.check(mutation, family_before)?;
-            if let Mutation::Set { family, .. } = mutation {
-                family_before = family;
-            }
+            family = self.check(mutation, family)?;
             shape.mutations += 1;
             shape.bytes += field_len(field_len(content_len(mutation)));
         }

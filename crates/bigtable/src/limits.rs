@@ -1,10 +1,6 @@
-//! Bigtable's limits, found before anything is sent, and how many rows make a good request.
-//!
-//! Source of the limits: <https://cloud.google.com/bigtable/quotas>.
+//! How many rows make a good request, and how much of it is in flight.
 
-use rowmill_rowkey::KEY_BYTES_MAX;
-use rowmill_store::{MUTATIONS_MAX, QUALIFIER_BYTES_MAX, VALUE_BYTES_MAX};
-
+use rowmill_store::limits::MUTATIONS_MAX;
 use tokio::sync::Semaphore;
 
 use crate::transport::MESSAGE_BYTES_MAX;
@@ -83,47 +79,7 @@ pub(crate) struct Shape {
     pub(crate) is_idempotent: bool,
 }
 
-/// Checks the parts of a row mutation one by one; the first that is beyond a limit is told.
-pub(crate) fn check_key(key: &[u8]) -> Result<(), String> {
-    if key.is_empty() || key.len() > KEY_BYTES_MAX {
-        return Err(format!(
-            "a row key has 1 to {KEY_BYTES_MAX} bytes, not {}",
-            key.len()
-        ));
-    }
-    Ok(())
-}
-
-pub(crate) fn check_qualifier(qualifier: &[u8]) -> Result<(), String> {
-    if qualifier.len() > QUALIFIER_BYTES_MAX {
-        return Err(format!(
-            "a qualifier has at most {QUALIFIER_BYTES_MAX} bytes, not {}",
-            qualifier.len()
-        ));
-    }
-    Ok(())
-}
-
-pub(crate) fn check_value(value: &[u8]) -> Result<(), String> {
-    if value.len() > VALUE_BYTES_MAX {
-        return Err(format!(
-            "a value has at most {VALUE_BYTES_MAX} bytes, not {}",
-            value.len()
-        ));
-    }
-    Ok(())
-}
-
-/// `is_server_time` says that the server's clock was asked for.
-pub(crate) fn check_timestamp(micros: i64, is_server_time: bool) -> Result<(), String> {
-    if is_server_time || micros >= 0 && micros % rowmill_model::TIMESTAMP_MICROS_STEP == 0 {
-        return Ok(());
-    }
-    Err(format!(
-        "the cell timestamp {micros} is no whole millisecond since 1970"
-    ))
-}
-
+/// Checks that the mutations of a row fit one request.
 pub(crate) fn check_bytes(bytes: usize) -> Result<(), String> {
     if bytes <= ROW_BYTES_MAX {
         return Ok(());
@@ -131,14 +87,4 @@ pub(crate) fn check_bytes(bytes: usize) -> Result<(), String> {
     Err(format!(
         "the mutations of a row have at most {ROW_BYTES_MAX} bytes at once, not {bytes}"
     ))
-}
-
-pub(crate) fn check_count(mutations: usize) -> Result<(), String> {
-    match mutations {
-        0 => Err("it has no mutation".to_owned()),
-        1..=MUTATIONS_MAX => Ok(()),
-        _ => Err(format!(
-            "a row has at most {MUTATIONS_MAX} mutations at once, not {mutations}"
-        )),
-    }
 }

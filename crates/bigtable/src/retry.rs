@@ -35,10 +35,10 @@ pub struct RetryPolicy {
     pub operation_timeout: Duration,
 }
 
-/// Exponential backoff with jitter: the n-th delay is between a half and the whole of `initial * multiplier^n`.
+/// Exponential backoff with jitter: the n-th delay is `initial * multiplier^(n - 1)`, and up to half as much more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// The longest first delay.
+    /// The shortest first delay.
     pub initial: Duration,
     /// The longest delay of all.
     pub max: Duration,
@@ -63,8 +63,9 @@ impl Backoff {
         let factor = self
             .multiplier
             .saturating_pow(attempts.saturating_sub(1).min(30));
-        let longest = self.initial.saturating_mul(factor).min(self.max);
-        longest.mul_f64(0.5 + 0.5 * unit.clamp(0.0, 1.0))
+        let shortest = self.initial.saturating_mul(factor).min(self.max);
+        let delay = shortest.mul_f64(1.0 + 0.5 * unit.clamp(0.0, 1.0));
+        delay.min(self.max)
     }
 }
 

@@ -32,6 +32,7 @@ mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+pub mod limits;
 mod memory;
 mod row_cells;
 mod scan;
@@ -46,5 +47,5 @@ pub use memory::MemoryStore;
 pub use row_cells::RowCells;
 pub use scan::{Scan, TimeRange};
 pub use store::{Capability, Store, StoreExt, WriteShape};
-pub use validate::{MUTATIONS_MAX, QUALIFIER_BYTES_MAX, VALUE_BYTES_MAX, validate};
+pub use validate::{check_mutation, validate};
 pub use view::View;

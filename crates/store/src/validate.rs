@@ -1,80 +1,54 @@
 //! What a row mutation must be for any store to take it: Bigtable's rules, so that nothing works here and fails there.
 
-use rowmill_model::{Mutation, RowMutation, TIMESTAMP_MICROS_STEP};
-use rowmill_rowkey::KEY_BYTES_MAX;
+use rowmill_model::{Mutation, RowMutation};
 
 use crate::admin::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
-
-/// The longest qualifier, in bytes.
-pub const QUALIFIER_BYTES_MAX: usize = 16 << 10;
-
-/// The largest value of a cell, in bytes.
-pub const VALUE_BYTES_MAX: usize = 100 << 20;
-
-/// The most operations of one row at once.
-pub const MUTATIONS_MAX: usize = 100_000;
+use crate::limits::{check_count, check_key, check_qualifier, check_timestamp, check_value};
 
 /// Checks a mutation against Bigtable's limits and the families of its table.
 pub fn validate(schema: &TableSchema, mutation: RowMutation<'_>) -> Result<()> {
-    let invalid = |problem: String| {
-        let key =
-            String::from_utf8_lossy(&mutation.key()[..mutation.key().len().min(64)]).into_owned();
-        Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!("row {key:?} of `{}`: {problem}", schema.name),
-        ))
-    };
-    if mutation.key().is_empty() || mutation.key().len() > KEY_BYTES_MAX {
-        return invalid(format!(
-            "a row key has 1 to {KEY_BYTES_MAX} bytes, not {}",
-            mutation.key().len()
-        ));
-    }
+    check_row(schema, mutation).map_err(|problem| {
+        let key = &mutation.key()[..mutation.key().len().min(64)];
+        let key = String::from_utf8_lossy(key);
+        let message = format!("row {key:?} of `{}`: {problem}", schema.name);
+        Error::new(ErrorKind::InvalidArgument, message)
+    })
+}
+
+fn check_row(schema: &TableSchema, row: RowMutation<'_>) -> std::result::Result<(), String> {
+    check_key(row.key())?;
     let mut count = 0;
-    for operation in mutation.mutations() {
+    for mutation in row.mutations() {
         count += 1;
-        let (family, qualifier) = match operation {
-            Mutation::Set {
-                family,
-                qualifier,
-                timestamp_micros,
-                value,
-            } => {
-                if timestamp_micros < 0 || timestamp_micros % TIMESTAMP_MICROS_STEP != 0 {
-                    return invalid(format!(
-                        "the cell timestamp {timestamp_micros} is no whole millisecond since 1970"
-                    ));
-                }
-                if value.len() > VALUE_BYTES_MAX {
-                    return invalid(format!(
-                        "a value has at most {VALUE_BYTES_MAX} bytes, not {}",
-                        value.len()
-                    ));
-                }
-                (family, qualifier)
-            }
-            Mutation::DeleteColumn { family, qualifier } => (family, qualifier),
-            Mutation::DeleteFamily { family } => (family, &b""[..]),
-            Mutation::DeleteRow => continue,
-        };
-        if schema.rule(family).is_none() {
-            return invalid(format!("unknown family `{family}`"));
-        }
-        if qualifier.len() > QUALIFIER_BYTES_MAX {
-            return invalid(format!(
-                "a qualifier has at most {QUALIFIER_BYTES_MAX} bytes, not {}",
-                qualifier.len()
-            ));
+        if let Some(family) = check_mutation(mutation)?
+            && schema.rule(family).is_none()
+        {
+            return Err(format!("unknown family `{family}`"));
         }
     }
-    if count == 0 {
-        return invalid("it has no operation".into());
+    check_count(count)
+}
+
+/// Checks one mutation, and gives the family that it names.
+pub fn check_mutation(mutation: Mutation<'_>) -> std::result::Result<Option<&str>, String> {
+    match mutation {
+        Mutation::Set {
+            family,
+            qualifier,
+            timestamp_micros,
+            value,
+        } => {
+            check_timestamp(timestamp_micros)?;
+            check_qualifier(qualifier)?;
+            check_value(value)?;
+            Ok(Some(family))
+        }
+        Mutation::DeleteColumn { family, qualifier } => {
+            check_qualifier(qualifier)?;
+            Ok(Some(family))
+        }
+        Mutation::DeleteFamily { family } => Ok(Some(family)),
+        Mutation::DeleteRow => Ok(None),
     }
-    if count > MUTATIONS_MAX {
-        return invalid(format!(
-            "a row has at most {MUTATIONS_MAX} operations at once, not {count}"
-        ));
-    }
-    Ok(())
 }

@@ -273,13 +273,13 @@ async fn a_bad_row_fails_alone_and_is_not_sent() {
             RowMutation::new("k").set_cell("f", vec![0; 16_385], 0, ""),
             "at most 16384 bytes",
         ),
-        (RowMutation::new("k"), "no mutation"),
+        (RowMutation::new("k"), "no operation"),
         (
             RowMutation {
                 key: "k".into(),
                 mutations: vec![many; 100_001],
             },
-            "at most 100000 mutations",
+            "at most 100000 operations",
         ),
     ];
     for (row, text) in bad {

@@ -264,12 +264,12 @@ async fn policies_that_cannot_be_meant_are_refused() {
 }
 
 #[test]
-fn backoff_grows_between_half_and_whole_up_to_its_end() {
+fn backoff_doubles_up_to_its_end_with_up_to_half_as_much_more() {
     let backoff = Backoff::default();
+    let end = Duration::from_mins(1);
     for attempts in 1..200 {
-        let longest = Duration::from_millis(10).saturating_mul(1 << (attempts - 1).min(20));
-        let longest = longest.min(Duration::from_mins(1));
-        assert_eq!(backoff.delay(attempts, 1.0), longest);
-        assert_eq!(backoff.delay(attempts, 0.0), longest / 2);
+        let shortest = Duration::from_millis(10).saturating_mul(1 << (attempts - 1).min(20));
+        assert_eq!(backoff.delay(attempts, 0.0), shortest.min(end));
+        assert_eq!(backoff.delay(attempts, 1.0), (shortest * 3 / 2).min(end));
     }
 }

@@ -39,7 +39,7 @@ impl Harness {
         let builder = Client::builder("p", "i")
             .emulator(server.address())
             .timer(timer.clone())
-            .random(Arc::new(FixedRandom(1.0)))
+            .random(Arc::new(FixedRandom(0.0)))
             .channels(1);
         let client = options(builder).connect().await.unwrap();
         Self {
