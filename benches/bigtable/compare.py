@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """rowmill's Bigtable client beside cbt and Google's Python client, on the emulator, in one run.
 
-    cargo build --release --workspace
+    cargo build --release -p rowmill-cli && cargo build --release -p rowmill-benches --example bigtable-bench
     python3 -m venv venv && venv/bin/pip install google-cloud-bigtable==2.50.2
     venv/bin/python benches/bigtable/compare.py [--events 100000] [--rounds 5]
 
@@ -130,7 +130,7 @@ def python_scan(address):
 
 def compare(events, rounds):
     rowmill = ROOT / "target/release/rowmill"
-    bench = ROOT / "target/release/bigtable-bench"
+    bench = ROOT / "target/release/examples/bigtable-bench"
     store = ["--store", "bigtable://p/i", "--config", ROOT / "examples/listens.toml"]
     results = {}
 
