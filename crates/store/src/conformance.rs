@@ -9,11 +9,12 @@
 //! }
 //! ```
 //!
-//! Each case stands once, in [`cases`] or [`random`], and becomes one `#[test]` in each store's own tests. A case that
+//! Each case stands once, in [`cases`], [`tables`] or [`random`], and becomes one `#[test]` in each store's own tests. A case that
 //! needs what not every store does asks its [`Capability`](crate::Capability), never its name.
 
 pub mod cases;
 pub mod random;
+pub mod tables;
 
 use std::any::Any;
 use std::future::Future;
@@ -160,11 +161,11 @@ macro_rules! conformance_tests {
             cases::outcomes_come_in_order_and_good_rows_are_kept,
             cases::bad_timestamps_are_refused,
             cases::limits_are_enforced,
-            cases::versions_beyond_the_rule_are_hidden,
-            cases::old_cells_are_hidden,
-            cases::tables_are_created_listed_and_dropped,
-            cases::tables_are_altered,
-            cases::unknown_tables_are_not_found,
+            tables::versions_beyond_the_rule_are_hidden,
+            tables::old_cells_are_hidden,
+            tables::tables_are_created_listed_and_dropped,
+            tables::tables_are_altered,
+            tables::unknown_tables_are_not_found,
             cases::concurrent_writes_all_arrive,
             random::any_mutations_leave_what_the_model_says,
         );
