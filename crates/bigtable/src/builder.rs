@@ -7,6 +7,7 @@ use std::time::Duration;
 use google_cloud_auth::credentials::Credentials;
 use http::Uri;
 use http::uri::Scheme;
+use rowmill_store::{Random, Timer};
 use tonic::Code;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
@@ -18,7 +19,6 @@ use crate::flow::{Budget, Limiter};
 use crate::limits::BulkLimits;
 use crate::pool::{Pool, REFRESH_AFTER};
 use crate::retry::RetryPolicy;
-use crate::timer::{Random, Timer};
 use crate::transport::{CONNECT_TIMEOUT, Transport};
 use crate::warm::warm;
 

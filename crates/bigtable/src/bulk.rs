@@ -10,7 +10,7 @@ use prost::Message as _;
 use tonic::Code;
 
 use crate::client::Client;
-use crate::entries::Entries;
+use crate::entries::{Entries, UNKNOWN_FAMILY};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::limits::{BulkLimits, Shape, check_bytes};
@@ -136,7 +136,12 @@ impl<E: Entries> Bulk<'_, E> {
                 match shape.and_then(|shape| check_bytes(shape.bytes).map(|()| shape)) {
                     Ok(shape) => Some(shape),
                     Err(problem) => {
-                        let failure = Failure::unsent(Code::InvalidArgument, problem);
+                        let code = if problem.starts_with(UNKNOWN_FAMILY) {
+                            Code::NotFound
+                        } else {
+                            Code::InvalidArgument
+                        };
+                        let failure = Failure::unsent(code, problem);
                         outcomes[index] = Some(Err(self.error(failure, index, 0)));
                         None
                     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::retry::{Retries, RetryPolicy};
-use crate::timer::{Random, SystemRandom, SystemTimer, Timer};
+use rowmill_store::{Random, SystemRandom, SystemTimer, Timer};
 
 /// Time and chance.
 #[derive(Debug, Clone)]

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::RateLimitInfo;
+use rowmill_store::Timer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Code;
 
 use crate::limits::BulkLimits;
-use crate::timer::Timer;
 
 /// What bytes in flight are counted in.
 const BYTES_UNIT: usize = 1 << 10;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rowmill_store::{Backoff, Random, Timer};
 use tonic::Code;
 
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::timer::{Random, Timer, after};
+use crate::timer::after;
 
 /// How an operation is retried. The defaults are those of Google's own clients.
 ///
@@ -33,40 +34,6 @@ pub struct RetryPolicy {
     pub attempt_timeout: Duration,
     /// How long all attempts, and the waiting between them, may take together.
     pub operation_timeout: Duration,
-}
-
-/// Exponential backoff with jitter: the n-th delay is `initial * multiplier^(n - 1)`, and up to half as much more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backoff {
-    /// The shortest first delay.
-    pub initial: Duration,
-    /// The longest delay of all.
-    pub max: Duration,
-    /// By how much a delay may be longer than the one before.
-    pub multiplier: u32,
-}
-
-impl Default for Backoff {
-    /// 10 ms, doubled up to a minute.
-    fn default() -> Self {
-        Self {
-            initial: Duration::from_millis(10),
-            max: Duration::from_mins(1),
-            multiplier: 2,
-        }
-    }
-}
-
-impl Backoff {
-    /// The delay after `attempts` attempts, by `unit` from 0 to 1.
-    pub fn delay(&self, attempts: u32, unit: f64) -> Duration {
-        let factor = self
-            .multiplier
-            .saturating_pow(attempts.saturating_sub(1).min(30));
-        let shortest = self.initial.saturating_mul(factor).min(self.max);
-        let delay = shortest.mul_f64(1.0 + 0.5 * unit.clamp(0.0, 1.0));
-        delay.min(self.max)
-    }
 }
 
 impl RetryPolicy {

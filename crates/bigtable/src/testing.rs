@@ -21,12 +21,11 @@
 
 mod emulator;
 mod fault_proxy;
-mod manual_timer;
 mod reply;
 mod server;
 
 pub use emulator::Emulator;
 pub use fault_proxy::{FaultProxy, Faults};
-pub use manual_timer::{FixedRandom, ManualTimer};
 pub use reply::{Gate, Reply, chunk};
+pub use rowmill_store::testing::{FixedRandom, ManualTimer};
 pub use server::{Received, ScriptedServer};

@@ -11,6 +11,7 @@ use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::FeatureFlags;
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prost::Message;
+use rowmill_store::Wait;
 use tonic::client::Grpc;
 use tonic::metadata::{AsciiMetadataValue, MetadataKey, MetadataMap};
 use tonic::transport::Channel;
@@ -21,7 +22,6 @@ use crate::credentials::Authorization;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::pool::{Lease, Pool};
-use crate::timer::Wait;
 
 /// The largest message in either direction.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 256 << 20;

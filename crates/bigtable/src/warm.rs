@@ -8,12 +8,13 @@ use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::{
     PingAndWarmRequest, PingAndWarmResponse,
 };
 use prost::Message as _;
+use rowmill_store::Timer;
 use tonic::Request;
 
 use crate::credentials::Authorization;
 use crate::failure::Failure;
 use crate::pool::Warm;
-use crate::timer::{Timer, after};
+use crate::timer::after;
 use crate::transport::{CONNECT_TIMEOUT, before, routing, send, set_identity};
 
 const PING_AND_WARM: &str = "/google.bigtable.v2.Bigtable/PingAndWarm";

@@ -34,6 +34,15 @@ pub enum Defect {
     UnclosedArray,
     /// Something that is no element stands between two elements of a JSON array, or after it.
     Stray,
+    /// The file could not be read on in the middle of it.
+    Cut,
+}
+
+impl Defect {
+    /// Whether the record's raw bytes are only its beginning.
+    pub fn is_cut(self) -> bool {
+        matches!(self, Self::TooLong { .. } | Self::Cut)
+    }
 }
 
 impl fmt::Display for Defect {
@@ -44,6 +53,7 @@ impl fmt::Display for Defect {
             Self::Unclosed => f.write_str("has a bracket or string that is not closed"),
             Self::UnclosedArray => f.write_str("the array is not closed; the file may be cut off"),
             Self::Stray => f.write_str("is no element of the array"),
+            Self::Cut => f.write_str("is cut off: the file cannot be read on here"),
         }
     }
 }
@@ -68,12 +78,23 @@ pub struct Chunk {
     pub(crate) offset: u64,
     /// Of the first record.
     pub(crate) first_number: u64,
+    pub(crate) content_hash: u128,
+    pub(crate) ends_open: bool,
 }
 
 impl Chunk {
     /// The records, in order.
     pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
-        self.spans.iter().enumerate().map(|(index, span)| Record {
+        (0..self.len()).map(|index| self.record(index))
+    }
+
+    /// The record at `index`.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn record(&self, index: usize) -> Record<'_> {
+        let span = &self.spans[index];
+        Record {
             position: Position {
                 number: self.first_number + index as u64,
                 line: span.line,
@@ -82,7 +103,7 @@ impl Chunk {
             },
             raw: &self.bytes[span.start..span.end],
             defect: span.defect,
-        })
+        }
     }
 
     /// How many records there are.
@@ -98,5 +119,51 @@ impl Chunk {
     /// How many bytes of the file the chunk covers.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Where the chunk ends in the file.
+    pub fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+
+    /// XXH3-128 of the file's bytes up to the chunk's end.
+    pub fn content_hash(&self) -> u128 {
+        self.content_hash
+    }
+
+    /// Where the chunk's last record starts, if the file ends in it without a line break: it may not be whole yet.
+    pub fn open_record(&self) -> Option<Position> {
+        let last = self.len().checked_sub(1).filter(|_| self.ends_open)?;
+        Some(self.record(last).position)
+    }
+
+    /// The records that start before `offset`, and the others.
+    pub fn split_at(mut self, offset: u64) -> (Self, Self) {
+        let at = usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let records = self.spans.partition_point(|span| span.start < at);
+        let at = at.min(self.bytes.len());
+        let mut rest = Self {
+            bytes: self.bytes.split_off(at),
+            spans: self.spans.split_off(records),
+            offset: self.offset + at as u64,
+            first_number: self.first_number + records as u64,
+            ..self
+        };
+        for span in &mut rest.spans {
+            span.start -= at;
+            span.end -= at;
+        }
+        self.ends_open &= rest.is_empty();
+        (self, rest)
+    }
+
+    /// The same records as they stand in a larger file, of which the chunk's file is the part that starts at `position`.
+    pub fn moved_to(mut self, position: Position) -> Self {
+        self.offset += position.offset;
+        self.first_number += position.number - 1;
+        for span in &mut self.spans {
+            span.line += position.line - 1;
+        }
+        self
     }
 }

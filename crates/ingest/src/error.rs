@@ -12,9 +12,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is compressed.
+    /// The file is compressed in a way that is not read.
     #[error(
-        "the file is compressed with {0}; decompress it and give its content on standard input"
+        "the file is compressed with {0}, and gzip and zstd are read; give its content on standard input"
     )]
     Compressed(&'static str),
     /// The header of a CSV file cannot be read.

@@ -1,6 +1,5 @@
 //! Which format a file has: its extension says so, and a look inside where that does not settle it.
 
-use crate::error::Error;
 use crate::json::DocumentSplitter;
 use crate::splitter::Splitter as _;
 
@@ -33,13 +32,10 @@ impl Format {
     /// The format of a file with that extension that begins with `head`.
     ///
     /// Many `.json` files hold a document on each line; they are read as JSONL, where a broken line costs one record.
-    pub fn detect(extension: Option<&str>, head: &[u8]) -> Result<Self, Error> {
-        if let Some(compression) = compression(head) {
-            return Err(Error::Compressed(compression));
-        }
+    pub fn detect(extension: Option<&str>, head: &[u8]) -> Self {
         let text = head.strip_prefix(BOM).unwrap_or(head).trim_ascii_start();
         let extension = extension.map(str::to_ascii_lowercase);
-        Ok(match (extension.as_deref(), text.first()) {
+        match (extension.as_deref(), text.first()) {
             (Some("csv" | "tsv"), _) => Self::Csv,
             (Some("jsonl" | "ndjson"), _) => Self::Jsonl,
             (_, Some(b'[')) => Self::Json,
@@ -47,7 +43,7 @@ impl Format {
             (_, Some(b'{')) => Self::Json,
             (Some("json"), _) => Self::Jsonl,
             _ => Self::Csv,
-        })
+        }
     }
 }
 
@@ -62,19 +58,6 @@ fn first_line_is_a_document(text: &[u8]) -> bool {
     let mut spans = Vec::new();
     DocumentSplitter::new().split(line, true, &mut spans);
     matches!(spans.as_slice(), [span] if span.defect.is_none())
-}
-
-fn compression(head: &[u8]) -> Option<&'static str> {
-    let magic: [(&[u8], &str); 4] = [
-        (b"\x1f\x8b", "gzip"),
-        (b"\x28\xb5\x2f\xfd", "zstd"),
-        (b"BZh", "bzip2"),
-        (b"\xfd7zXZ", "xz"),
-    ];
-    magic
-        .into_iter()
-        .find(|(bytes, _)| head.starts_with(bytes))
-        .map(|(_, name)| name)
 }
 
 /// How many bytes of a byte order mark `head` starts with.

@@ -23,11 +23,14 @@
 //! | CSV | a row that is not blank, quoted line breaks included | with its row; an unclosed quote with its line |
 //! | JSON | an element of the array, or a document | where its brackets close; if they do not, before the next line that starts like it |
 //!
+//! Files compressed with gzip or zstd are told by their content, see [`Compression`].
+//!
 //! Reading on after an unclosed bracket or quote means guessing where the next record starts. It is done only once the
 //! file's end or [`Options::record_bytes_max`] shows that it is needed, and never loses a byte: what is between two
 //! records belongs to the rejected one.
 
 mod chunk;
+mod compression;
 mod csv;
 mod error;
 mod format;
@@ -37,6 +40,7 @@ mod reader;
 mod splitter;
 
 pub use chunk::{Chunk, Defect, Position, Record};
+pub use compression::Compression;
 pub use csv::{CsvRow, CsvRows};
 pub use error::Error;
 pub use format::{Format, SNIFF_BYTES};

@@ -2,13 +2,15 @@
 
 use std::io::Read;
 
-use crate::chunk::Chunk;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::chunk::{Chunk, Defect};
 use crate::csv::{CsvRows, RowSplitter};
 use crate::error::Error;
 use crate::format::{Format, bom_bytes};
 use crate::json::DocumentSplitter;
 use crate::lines::LineSplitter;
-use crate::splitter::Splitter;
+use crate::splitter::{Span, Splitter};
 
 /// How to read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +58,22 @@ pub struct Chunks<R> {
     next_number: u64,
     at_start: bool,
     at_end: bool,
+    /// Of all bytes before the buffer.
+    hash: Content,
+    /// Why the input could not be read on.
+    failure: Option<Error>,
     /// A chunk that was read for its header.
     ready: Option<Chunk>,
+}
+
+/// The running hash of a file's content.
+#[derive(Clone, Default)]
+struct Content(Box<Xxh3>);
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0.digest128())
+    }
 }
 
 impl<R: Read> Chunks<R> {
@@ -72,8 +88,20 @@ impl<R: Read> Chunks<R> {
             next_number: 1,
             at_start: true,
             at_end: false,
+            hash: Content::default(),
+            failure: None,
             ready: None,
         }
+    }
+
+    /// How many bytes of the file were passed: all of it, once there is no chunk more.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// XXH3-128 of the bytes that were passed.
+    pub fn content_hash(&self) -> u128 {
+        self.hash.0.digest128()
     }
 
     /// Takes the first row of a CSV file as its header, before any chunk was taken; none if the file has no rows.
@@ -107,9 +135,9 @@ impl<R: Read> Chunks<R> {
         let mut wanted = self.options.chunk_bytes;
         loop {
             if self.at_end && self.buffer.is_empty() {
-                return Ok(None);
+                return self.failure.take().map_or(Ok(None), Err);
             }
-            self.fill(wanted)?;
+            self.fill(wanted);
             let mut spans = Vec::new();
             let mut used = self.splitter.split(&self.buffer, self.at_end, &mut spans);
             if used == 0 && !self.at_end {
@@ -128,8 +156,8 @@ impl<R: Read> Chunks<R> {
         }
     }
 
-    /// Reads until the buffer holds `wanted` bytes or the file ends.
-    fn fill(&mut self, wanted: usize) -> Result<(), Error> {
+    /// Reads until the buffer holds `wanted` bytes or the file ends. A failure ends the file, and is told after what came before it.
+    fn fill(&mut self, wanted: usize) {
         let missing = wanted.saturating_sub(self.buffer.len()) as u64;
         self.buffer
             .reserve(wanted.saturating_sub(self.buffer.len()) + 1);
@@ -138,29 +166,53 @@ impl<R: Read> Chunks<R> {
             .by_ref()
             .take(missing)
             .read_to_end(&mut self.buffer);
-        let offset = self.offset + self.buffer.len() as u64;
-        let read = read.map_err(|source| Error::Read { offset, source })?;
-        self.at_end = (read as u64) < missing;
+        match read {
+            Ok(read) => self.at_end |= (read as u64) < missing,
+            Err(source) => {
+                let offset = self.offset + self.buffer.len() as u64;
+                self.failure = Some(Error::Read { offset, source });
+                self.at_end = true;
+            }
+        }
         if std::mem::take(&mut self.at_start) {
             let bom = bom_bytes(&self.buffer);
+            self.hash.0.update(&self.buffer[..bom]);
             self.buffer.drain(..bom);
             self.offset = bom as u64;
         }
-        Ok(())
     }
 
-    fn take(&mut self, used: usize, spans: Vec<crate::splitter::Span>) -> Chunk {
+    fn take(&mut self, used: usize, mut spans: Vec<Span>) -> Chunk {
         let rest = self.buffer.split_off(used);
         let bytes = std::mem::replace(&mut self.buffer, rest);
+        self.hash.0.update(&bytes);
+        let ends_open = self.at_end && self.buffer.is_empty() && self.ends_open(&bytes, &spans);
+        if let Some(last) = spans
+            .last_mut()
+            .filter(|_| self.failure.is_some() && ends_open)
+        {
+            last.defect = Some(Defect::Cut);
+        }
         let chunk = Chunk {
             bytes,
             spans,
             offset: self.offset,
             first_number: self.next_number,
+            content_hash: self.content_hash(),
+            ends_open,
         };
         self.offset += used as u64;
         self.next_number += chunk.spans.len() as u64;
         chunk
+    }
+
+    /// Whether the last record reaches to the end of `bytes`: of lines and rows, whether no line break follows it.
+    fn ends_open(&self, bytes: &[u8], spans: &[Span]) -> bool {
+        let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        spans.last().is_some_and(|last| match self.options.format {
+            Format::Csv | Format::Jsonl => !bytes[last.end..].iter().any(is_break),
+            Format::Json => last.defect == Some(Defect::Unclosed),
+        })
     }
 }
 
@@ -171,12 +223,6 @@ impl<R: Read> Iterator for Chunks<R> {
         if let Some(chunk) = self.ready.take().filter(|chunk| !chunk.is_empty()) {
             return Some(Ok(chunk));
         }
-        let next = self.read_chunk().transpose();
-        if matches!(next, Some(Err(_))) {
-            // What could not be read ends the file: another attempt would start in the middle.
-            self.at_end = true;
-            self.buffer.clear();
-        }
-        next
+        self.read_chunk().transpose()
     }
 }

@@ -60,12 +60,22 @@ pub mod fact {
     pub const WARNINGS: &str = "warnings";
 }
 
-/// Qualifiers of `dead_letters`.
+/// Qualifiers of `dead_letters`. The cells of a letter carry the number of its attempt as their timestamp, in milliseconds, so that the
+/// latest attempt stands and ingesting the same record again does not hide it.
 pub mod letter {
     /// How often the record was tried, as an integer.
     pub const ATTEMPTS: &str = "attempts";
+    /// Of CSV without columns in the pipeline file: the header of its source, as a JSON array of texts.
+    pub const COLUMNS: &str = "columns";
     /// Fingerprint of the pipeline file that rejected it.
     pub const CONFIG_HASH: &str = "config_hash";
+    /// Whether the raw bytes are only the beginning of the record.
+    pub const CUT: &str = "cut";
+    /// When the record was first rejected, in microseconds, as an integer. Its cell's timestamp falls as time goes on, so that the
+    /// first one stands.
+    pub const FIRST_SEEN: &str = "first_seen";
+    /// The format of its source: `csv`, `jsonl` or `json`.
+    pub const FORMAT: &str = "format";
     /// Length of the record in its source, in bytes, as an integer.
     pub const LENGTH: &str = "length";
     /// First line of the record in its source, as an integer.
@@ -82,12 +92,16 @@ pub mod letter {
     pub const RUN: &str = "run";
     /// The file or queue it came from.
     pub const SOURCE: &str = "source";
+    /// The stage that rejected it.
+    pub const STAGE: &str = "stage";
 }
 
-/// Qualifiers of `pipeline_state`.
+/// Qualifiers of `pipeline_state`. The row of an input has a column for each of its runs.
 pub mod state {
-    /// Of a run: its ledger, as JSON.
+    /// Of a run: its record, as JSON.
     pub const LEDGER: &str = "ledger";
     /// Of a pending hour: that it is pending.
     pub const PENDING: &str = "pending";
+    /// Of a dead letter that is one no more: what became of it, as JSON.
+    pub const RESOLVED: &str = "resolved";
 }

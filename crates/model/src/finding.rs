@@ -52,6 +52,8 @@ pub enum Reason {
     Key,
     /// The row would be larger than Bigtable takes.
     Size,
+    /// The store refuses the row, and always will.
+    Store,
 }
 
 impl Reason {
@@ -71,6 +73,19 @@ impl Reason {
             Self::Derive => "derive",
             Self::Key => "key",
             Self::Size => "size",
+            Self::Store => "store",
+        }
+    }
+
+    /// The stage that finds it.
+    pub fn stage(self) -> &'static str {
+        match self {
+            Self::Unreadable => "ingest",
+            Self::Collision | Self::UnknownField | Self::Type | Self::Derive => "transform",
+            Self::Required | Self::Range | Self::OneOf => "quality",
+            Self::Pattern | Self::Length | Self::Rule => "quality",
+            Self::Key | Self::Size => "encode",
+            Self::Store => "store",
         }
     }
 }
@@ -86,6 +101,8 @@ pub struct Finding {
     pub severity: Severity,
     /// What was found and what is allowed, as a fragment: `-3 is below 0`.
     pub message: String,
+    /// The value it was found in, where it is one value; cut if long.
+    pub value: Option<String>,
 }
 
 impl Finding {
@@ -100,7 +117,19 @@ impl Finding {
             subject: subject.into(),
             severity: Severity::Reject,
             message: message.into(),
+            value: None,
         }
+    }
+
+    /// The same finding with the value it was found in.
+    pub fn with_value(mut self, value: &str) -> Self {
+        const CHARACTERS_MAX: usize = 200;
+        let end = value.char_indices().nth(CHARACTERS_MAX);
+        self.value = Some(end.map_or_else(
+            || value.to_owned(),
+            |(end, _)| format!("{}…", &value[..end]),
+        ));
+        self
     }
 }
 

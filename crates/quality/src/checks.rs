@@ -107,6 +107,7 @@ impl Rule {
             subject,
             severity: self.severity,
             message,
+            value: None,
         })
     }
 }

@@ -1,7 +1,5 @@
 //! The checks of one field.
 
-use std::borrow::Cow;
-
 use regex::Regex;
 use rowmill_model::{Bound, FieldSpec, Finding, Pipeline, PipelineError, Reason, Severity, Value};
 
@@ -63,15 +61,17 @@ impl FieldChecks {
                     .any(|finding| finding.reason == Reason::Type && finding.subject == self.name)
             };
             if self.required && !found() {
-                findings.push(self.finding(Reason::Required, "is missing or empty".into()));
+                findings.push(self.missing());
             }
             return;
         }
         if let Some(bound) = self.min.filter(|bound| is_less(value, bound)) {
-            findings.push(self.finding(Reason::Range, format!("{value} is below {bound}")));
+            let message = format!("{value} is below {bound}");
+            findings.push(self.finding(Reason::Range, value, message));
         }
         if let Some(bound) = self.max.filter(|bound| is_greater(value, bound)) {
-            findings.push(self.finding(Reason::Range, format!("{value} is above {bound}")));
+            let message = format!("{value} is above {bound}");
+            findings.push(self.finding(Reason::Range, value, message));
         }
         if !self.one_of.is_empty() && !self.one_of.contains(value) {
             let allowed = self
@@ -80,7 +80,7 @@ impl FieldChecks {
                 .map(|value| format!("{:?}", value.to_text()))
                 .collect::<Vec<_>>();
             let message = format!("{} is none of {}", quoted(value), allowed.join(", "));
-            findings.push(self.finding(Reason::OneOf, message));
+            findings.push(self.finding(Reason::OneOf, value, message));
         }
         self.check_text(value, findings);
     }
@@ -92,7 +92,7 @@ impl FieldChecks {
             .filter(|pattern| !pattern.is_match(&value.to_text()))
         {
             let message = format!("{} does not match `{pattern}`", quoted(value));
-            findings.push(self.finding(Reason::Pattern, message));
+            findings.push(self.finding(Reason::Pattern, value, message));
         }
         if self.min_length.is_none() && self.max_length.is_none() {
             return;
@@ -101,24 +101,32 @@ impl FieldChecks {
         if let Some(min) = self.min_length.filter(|min| length < *min) {
             findings.push(self.finding(
                 Reason::Length,
+                value,
                 format!("has {length} characters, fewer than {min}"),
             ));
         }
         if let Some(max) = self.max_length.filter(|max| length > *max) {
             findings.push(self.finding(
                 Reason::Length,
+                value,
                 format!("has {length} characters, more than {max}"),
             ));
         }
     }
 
-    fn finding(&self, reason: Reason, message: String) -> Finding {
+    fn missing(&self) -> Finding {
         Finding {
-            reason,
-            subject: Cow::Owned(self.name.clone()),
             severity: self.severity,
-            message,
+            ..Finding::reject(Reason::Required, self.name.clone(), "is missing or empty")
         }
+    }
+
+    fn finding(&self, reason: Reason, value: &Value<'_>, message: String) -> Finding {
+        Finding {
+            severity: self.severity,
+            ..Finding::reject(reason, self.name.clone(), message)
+        }
+        .with_value(&value.to_text())
     }
 }
 

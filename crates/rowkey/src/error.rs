@@ -26,6 +26,8 @@ pub enum Part {
     Source,
     /// The byte offset of a dead letter.
     Offset,
+    /// The hash of a dead letter's bytes.
+    Content,
     /// The identity of a run.
     RunId,
     /// The fixed word that opens a state key.
@@ -46,6 +48,7 @@ impl Part {
             Self::Bucket => "bucket",
             Self::Source => "source",
             Self::Offset => "offset",
+            Self::Content => "content",
             Self::RunId => "run_id",
             Self::Kind => "kind",
         }

@@ -7,8 +7,9 @@
 //! | [`FactKey`] | `{user_id}#{timestamp_reversed}#{event_id}` | one user's events, newest first |
 //! | [`AggregateKey`] | `{dimension}#{dimension_value}#{date}` | one value's days, in order |
 //! | [`TimelineKey`] | `{bucket}#{hour}#{fact key}` | one hour's events, a bucket at a time |
-//! | [`DeadLetterKey`] | `{source}#{offset}` | one file's rejected records, in file order |
+//! | [`DeadLetterKey`] | `{source}#{offset}#{content}` | one file's rejected records, in file order |
 //! | [`PendingKey`], [`RunKey`] | `pending#{hour}`, `run#{run_id}` | hours that await aggregation; past runs |
+//! | [`FileKey`], [`ResolvedKey`] | `file#{source}`, `resolved#{dead letter key}` | what became of inputs, and of dead letters |
 //!
 //! ```
 //! use rowmill_rowkey::{FactKey, Timestamp};
@@ -41,6 +42,6 @@ pub use error::{Error, ErrorKind, Part};
 pub use fact::{FactKey, ReversedTimestamp};
 pub use part::{KEY_BYTES_MAX, PART_BYTES_MAX};
 pub use range::KeyRange;
-pub use state::{DeadLetterKey, PendingKey, RunKey};
+pub use state::{DeadLetterKey, FileKey, PendingKey, ResolvedKey, RunKey};
 pub use time::{Date, Hour, Timestamp};
 pub use timeline::{TIMELINE_BUCKETS, TimelineKey};

@@ -1,4 +1,4 @@
-//! Keys of the tables that rowmill keeps for itself: rejected records, runs, and hours that await aggregation.
+//! Keys of the tables that rowmill keeps for itself: rejected records, runs, inputs, and hours that await aggregation.
 
 use std::borrow::Cow;
 
@@ -7,26 +7,28 @@ use crate::part::{self, SEPARATOR};
 use crate::range::KeyRange;
 use crate::time::Hour;
 
-/// Key of a row of `dead_letters`: `{source}#{offset}`, the offset in 20 digits.
+/// Key of a row of `dead_letters`: `{source}#{offset}#{content}`, the offset in 20 digits, the hash of the record's bytes in 32.
 ///
-/// A record's place is its identity, so rejecting the same file again rewrites the same rows.
+/// A record's place and its bytes are its identity: rejecting the same record again rewrites the same row, and another record
+/// that stands at that place later, because the file changed, gets a row of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DeadLetterKey<'a> {
     /// The file or queue the record came from.
     pub source: Cow<'a, str>,
     /// The record's first byte in it.
     pub offset: u64,
+    /// A hash of the record's bytes.
+    pub content: u128,
 }
 
 impl<'a> DeadLetterKey<'a> {
     const OFFSET_DIGITS: usize = 20;
+    const CONTENT_DIGITS: usize = 32;
 
     /// The key's bytes.
     pub fn encode(&self) -> Result<Vec<u8>, Error> {
-        let mut out = Vec::with_capacity(self.source.len() + 1 + Self::OFFSET_DIGITS);
-        part::push(&mut out, Part::Source, &self.source)?;
-        out.push(SEPARATOR);
-        part::push_digits(&mut out, self.offset, Self::OFFSET_DIGITS);
+        let mut out = Self::place(&self.source, self.offset)?;
+        out.extend_from_slice(format!("{:032x}", self.content).as_bytes());
         Ok(out)
     }
 
@@ -34,10 +36,48 @@ impl<'a> DeadLetterKey<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
         let (source, rest) = part::split(bytes);
         let source = part::decode(Part::Source, source)?;
-        let offset = part::expect_more(rest, Part::Offset)?;
+        let (offset, content) = part::split(part::expect_more(rest, Part::Offset)?);
         let offset = part::decode_digits(Part::Offset, offset, Self::OFFSET_DIGITS)?;
-        Ok(Self { source, offset })
+        let content = decode_content(part::expect_more(content, Part::Content)?)?;
+        Ok(Self {
+            source,
+            offset,
+            content,
+        })
     }
+
+    /// The range of all records of a source.
+    pub fn of_source(source: &str) -> Result<KeyRange, Error> {
+        let mut out = Vec::with_capacity(source.len() + 1);
+        part::push(&mut out, Part::Source, source)?;
+        out.push(SEPARATOR);
+        Ok(KeyRange::prefix(out))
+    }
+
+    /// The range of the records that stood at one place of a source, at one time or another.
+    pub fn at_place(source: &str, offset: u64) -> Result<KeyRange, Error> {
+        Self::place(source, offset).map(KeyRange::prefix)
+    }
+
+    fn place(source: &str, offset: u64) -> Result<Vec<u8>, Error> {
+        let length = source.len() + Self::OFFSET_DIGITS + Self::CONTENT_DIGITS + 2;
+        let mut out = Vec::with_capacity(length);
+        part::push(&mut out, Part::Source, source)?;
+        out.push(SEPARATOR);
+        part::push_digits(&mut out, offset, Self::OFFSET_DIGITS);
+        out.push(SEPARATOR);
+        Ok(out)
+    }
+}
+
+fn decode_content(digits: &[u8]) -> Result<u128, Error> {
+    let malformed = || Error::new(Part::Content, ErrorKind::Malformed);
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let text = std::str::from_utf8(digits).map_err(|_| malformed())?;
+    if digits.len() != DeadLetterKey::CONTENT_DIGITS || !digits.iter().all(is_digit) {
+        return Err(malformed());
+    }
+    u128::from_str_radix(text, 16).map_err(|_| malformed())
 }
 
 /// Key of a row of `pipeline_state` that says an hour awaits aggregation: `pending#{hour}`.
@@ -86,6 +126,54 @@ impl<'a> RunKey<'a> {
     }
 
     /// The range of all runs.
+    pub fn all() -> KeyRange {
+        KeyRange::prefix([Self::KIND, b"#"].concat())
+    }
+}
+
+/// Key of a row of `pipeline_state` that holds what became of an input in each of its runs: `file#{source}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FileKey<'a>(pub Cow<'a, str>);
+
+impl<'a> FileKey<'a> {
+    const KIND: &'static [u8] = b"file";
+
+    /// The key's bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
+        let mut out = [Self::KIND, b"#"].concat();
+        part::push(&mut out, Part::Source, &self.0)?;
+        Ok(out)
+    }
+
+    /// The source of a key's bytes.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
+        part::decode(Part::Source, after_kind(bytes, Self::KIND, Part::Source)?).map(Self)
+    }
+
+    /// The range of all inputs.
+    pub fn all() -> KeyRange {
+        KeyRange::prefix([Self::KIND, b"#"].concat())
+    }
+}
+
+/// Key of a row of `pipeline_state` that says where a dead letter went: `resolved#{dead letter key}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ResolvedKey<'a>(pub DeadLetterKey<'a>);
+
+impl<'a> ResolvedKey<'a> {
+    const KIND: &'static [u8] = b"resolved";
+
+    /// The key's bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
+        Ok([Self::KIND, b"#", &self.0.encode()?].concat())
+    }
+
+    /// The dead letter of a key's bytes.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
+        DeadLetterKey::decode(after_kind(bytes, Self::KIND, Part::Source)?).map(Self)
+    }
+
+    /// The range of all of them.
     pub fn all() -> KeyRange {
         KeyRange::prefix([Self::KIND, b"#"].concat())
     }

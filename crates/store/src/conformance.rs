@@ -53,6 +53,15 @@ impl Fixture {
         }
     }
 
+    /// The fixture of a store whose tables `admin` manages.
+    pub fn of(store: Arc<dyn Store>, admin: Arc<dyn Admin>) -> Self {
+        Self {
+            store,
+            admin,
+            _keep: None,
+        }
+    }
+
     /// The same fixture, keeping `thing` for as long.
     pub fn keeping(self, thing: impl Any + Send) -> Self {
         Self {

@@ -21,14 +21,14 @@ struct Failure {
 }
 
 /// What kind of failure it is: there is one for each thing a caller would do differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The table does not exist.
+    /// The table does not exist, or has no such family.
     NotFound,
     /// The table exists already.
     AlreadyExists,
-    /// The request can never succeed: an unknown family, a bad timestamp, something too large.
+    /// The request can never succeed: a bad timestamp, something too large.
     InvalidArgument,
     /// The caller is not known, or may not do this.
     Denied,
@@ -81,6 +81,18 @@ impl Error {
     pub fn with_unknown_effect(mut self) -> Self {
         self.0.effect = Effect::Unknown;
         self
+    }
+
+    /// The same error once more, for another row, without what caused it.
+    pub fn copied(&self) -> Self {
+        let failure = &self.0;
+        Self(Box::new(Failure {
+            kind: failure.kind,
+            effect: failure.effect,
+            message: failure.message.clone(),
+            hint: failure.hint.clone(),
+            source: None,
+        }))
     }
 
     /// What kind of failure it is.

@@ -25,27 +25,48 @@
 //! The semantics are Bigtable's: cells with versions in families, whole rows atomic, keys and qualifiers as bytes, cell
 //! timestamps in whole milliseconds. [`View`] is the one place that says which cells of a row a scan shows.
 //!
-//! Features: `conformance` adds the suite, see the `conformance` module.
+//! What a store should do beside storing is a wrapper that any of them can wear: [`Retry`], [`Timeout`], [`Metered`], [`Throttle`],
+//! and [`Faulty`], which fails on purpose. Each passes the suite itself.
+//!
+//! Features: `conformance` adds the suite, see the `conformance` module; `testing` adds time that passes when it is told to.
 
 mod admin;
+mod backoff;
+mod chaos;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+mod faulty;
 pub mod limits;
 mod memory;
+mod metered;
+mod retry;
 mod row_cells;
 mod scan;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod throttle;
+mod timeout;
+mod timer;
 mod validate;
 mod view;
 
 pub use admin::{Admin, AdminExt, TableSchema};
+pub use backoff::Backoff;
+pub use chaos::Chaos;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Effect, Error, ErrorKind, Result};
+pub use faulty::{Faulty, Kill};
 pub use memory::MemoryStore;
+pub use metered::{Counts, Meter, Metered};
+pub use retry::{Retry, RetryBudget};
 pub use row_cells::RowCells;
 pub use scan::{Scan, TimeRange};
 pub use store::{Capability, Store, StoreExt, WriteShape};
+pub use throttle::Throttle;
+pub use timeout::Timeout;
+pub use timer::{Random, SystemRandom, SystemTimer, Timer, Wait};
 pub use validate::{check_mutation, validate};
 pub use view::View;

@@ -112,6 +112,29 @@ impl Scan {
         }
     }
 
+    /// What is left of the scan after `rows` rows of it, the last of which was `last`.
+    pub fn rest(&self, last: &[u8], rows: u64) -> Self {
+        let beyond = |range: KeyRange| {
+            if self.reverse {
+                let end = range.end.filter(|end| end.as_slice() < last);
+                KeyRange {
+                    end: Some(end.unwrap_or_else(|| last.to_vec())),
+                    ..range
+                }
+            } else {
+                KeyRange {
+                    start: range.start.max([last, &[0]].concat()),
+                    ..range
+                }
+            }
+        };
+        Self {
+            ranges: self.joined_ranges().into_iter().map(beyond).collect(),
+            limit: self.limit.map(|limit| limit.saturating_sub(rows)),
+            ..self.clone()
+        }
+    }
+
     /// The ranges in key order, joined where they meet, without those that are empty.
     pub fn joined_ranges(&self) -> Vec<KeyRange> {
         let mut ranges: Vec<_> = self

@@ -28,6 +28,23 @@ pub trait Store: Debug + Send + Sync + 'static {
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>>;
 }
 
+/// Whatever holds a store is one, so that wrappers can wear each other.
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn capability(&self) -> Capability {
+        (**self).capability()
+    }
+
+    async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
+        (**self).apply(table, batch).await
+    }
+
+    fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
+        (**self).scan(table, scan)
+    }
+}
+
 /// What a store can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capability {

@@ -8,26 +8,30 @@ use crate::limits::{check_count, check_key, check_qualifier, check_timestamp, ch
 
 /// Checks a mutation against Bigtable's limits and the families of its table.
 pub fn validate(schema: &TableSchema, mutation: RowMutation<'_>) -> Result<()> {
-    check_row(schema, mutation).map_err(|problem| {
+    check_row(schema, mutation).map_err(|(kind, problem)| {
         let key = &mutation.key()[..mutation.key().len().min(64)];
         let key = String::from_utf8_lossy(key);
         let message = format!("row {key:?} of `{}`: {problem}", schema.name);
-        Error::new(ErrorKind::InvalidArgument, message)
+        Error::new(kind, message)
     })
 }
 
-fn check_row(schema: &TableSchema, row: RowMutation<'_>) -> std::result::Result<(), String> {
-    check_key(row.key())?;
+fn check_row(
+    schema: &TableSchema,
+    row: RowMutation<'_>,
+) -> std::result::Result<(), (ErrorKind, String)> {
+    let invalid = |problem| (ErrorKind::InvalidArgument, problem);
+    check_key(row.key()).map_err(invalid)?;
     let mut count = 0;
     for mutation in row.mutations() {
         count += 1;
-        if let Some(family) = check_mutation(mutation)?
+        if let Some(family) = check_mutation(mutation).map_err(invalid)?
             && schema.rule(family).is_none()
         {
-            return Err(format!("unknown family `{family}`"));
+            return Err((ErrorKind::NotFound, format!("unknown family `{family}`")));
         }
     }
-    check_count(count)
+    check_count(count).map_err(invalid)
 }
 
 /// Checks one mutation, and gives the family that it names.

@@ -42,8 +42,8 @@ impl Converter {
         })
     }
 
-    /// The typed value, or why there is none, as a fragment.
-    pub(crate) fn convert<'a>(&self, raw: Raw<'a>) -> Result<Value<'a>, String> {
+    /// The typed value, or the text that is none.
+    pub(crate) fn convert<'a>(&self, raw: Raw<'a>) -> Result<Value<'a>, Cow<'a, str>> {
         if let (ValueType::Json, Raw::Literal(json) | Raw::Nested(json)) = (self.value_type, &raw) {
             return Ok(Value::Json(Cow::Borrowed(json)));
         }
@@ -51,7 +51,7 @@ impl Converter {
             Raw::Absent => return Ok(Value::Null),
             Raw::Text(text) => text,
             Raw::Literal(text) => Cow::Borrowed(text),
-            Raw::Nested(json) => return Err(self.mismatch(json)),
+            Raw::Nested(json) => return Err(Cow::Borrowed(json)),
         };
         let text = if self.trim { trimmed(text) } else { text };
         if text.is_empty() {
@@ -71,15 +71,16 @@ impl Converter {
         }
     }
 
-    fn untyped<'a>(&self, text: Cow<'a, str>) -> Result<Value<'a>, String> {
+    fn untyped<'a>(&self, text: Cow<'a, str>) -> Result<Value<'a>, Cow<'a, str>> {
         match self.value_type {
             ValueType::String => Ok(Value::String(text)),
             ValueType::Json => Ok(Value::Json(as_json(text))),
-            _ => Err(self.mismatch(&text)),
+            _ => Err(text),
         }
     }
 
-    fn mismatch(&self, text: &str) -> String {
+    /// What to say of a text that [`Converter::convert`] gave back.
+    pub(crate) fn mismatch(&self, text: &str) -> String {
         format!("{} is no {}", quoted(text), self.value_type.name())
     }
 }

@@ -212,11 +212,9 @@ impl<'t, 'a> Worker<'t, 'a> {
             (Some(text), ValueType::Int) => match parse_int(&text) {
                 Some(number) => Some(Cow::Owned(number.to_string())),
                 None => {
-                    self.reject(
-                        Reason::Type,
-                        "user_id",
-                        format!("{} is no int", quoted(&text)),
-                    );
+                    let message = format!("{} is no int", quoted(&text));
+                    let found = Finding::reject(Reason::Type, "user_id", message);
+                    self.findings.push(found.with_value(&text));
                     return None;
                 }
             },
@@ -253,11 +251,9 @@ impl<'t, 'a> Worker<'t, 'a> {
         };
         let timestamp = self.transformer.timestamp.parse(&text);
         if timestamp.is_none() {
-            self.reject(
-                Reason::Type,
-                "timestamp",
-                format!("{} is no time in the formats of `{from}`", quoted(&text)),
-            );
+            let message = format!("{} is no time in the formats of `{from}`", quoted(&text));
+            let found = Finding::reject(Reason::Type, "timestamp", message);
+            self.findings.push(found.with_value(&text));
         }
         timestamp
     }
@@ -303,11 +299,9 @@ impl<'t, 'a> Worker<'t, 'a> {
             Raw::Literal(text) => Cow::Borrowed(text),
             Raw::Nested(json) => {
                 let name = self.target_name(target);
-                self.findings.push(Finding::reject(
-                    Reason::Type,
-                    name,
-                    format!("{} is no text", quoted(json)),
-                ));
+                let message = format!("{} is no text", quoted(json));
+                let found = Finding::reject(Reason::Type, name, message);
+                self.findings.push(found.with_value(json));
                 return None;
             }
         };
@@ -320,9 +314,10 @@ impl<'t, 'a> Worker<'t, 'a> {
         let mut values = Vec::with_capacity(transformer.converters.len());
         for (index, converter) in transformer.converters.iter().enumerate() {
             let raw = std::mem::take(&mut self.slots[first + index]);
-            values.push(converter.convert(raw).unwrap_or_else(|message| {
+            values.push(converter.convert(raw).unwrap_or_else(|text| {
                 let field = &transformer.pipeline.fields[index];
-                self.findings.push(finding(Reason::Type, field, message));
+                let found = finding(Reason::Type, field, converter.mismatch(&text));
+                self.findings.push(found.with_value(&text));
                 Value::Null
             }));
         }
@@ -433,10 +428,8 @@ impl<'a> Names<'a> {
 
 fn finding(reason: Reason, field: &FieldSpec, message: String) -> Finding {
     Finding {
-        reason,
-        subject: field.name.clone().into(),
         severity: field.severity,
-        message,
+        ..Finding::reject(reason, field.name.clone(), message)
     }
 }
 

@@ -33,7 +33,7 @@ fn send(rate: &mut Rate, now: &mut Instant, seconds: f64) -> u32 {
 
 #[test]
 fn nothing_is_held_back_before_the_service_speaks() {
-    let mut now = crate::timer::SystemTimer.now();
+    let mut now = rowmill_store::SystemTimer.now();
     let mut rate = Rate::new(now);
     for _ in 0..1_000 {
         assert_eq!(rate.book(now), Duration::ZERO);
@@ -51,7 +51,7 @@ fn nothing_is_held_back_before_the_service_speaks() {
 
 #[test]
 fn a_factor_holds_for_its_period_and_within_bounds() {
-    let now = crate::timer::SystemTimer.now();
+    let now = rowmill_store::SystemTimer.now();
     let mut rate = Rate::new(now);
     rate.limit = Some(100.0);
     rate.told(&info(0.1, 10), now);
@@ -68,7 +68,7 @@ fn a_factor_holds_for_its_period_and_within_bounds() {
 
 #[test]
 fn a_rate_grows_only_when_it_is_used() {
-    let mut now = crate::timer::SystemTimer.now();
+    let mut now = rowmill_store::SystemTimer.now();
     let mut rate = Rate::new(now);
     rate.limit = Some(100.0);
     now += Duration::from_secs(10);
@@ -81,7 +81,7 @@ fn a_rate_grows_only_when_it_is_used() {
 
 #[test]
 fn overload_and_slow_answers_brake_once_in_ten_seconds() {
-    let now = crate::timer::SystemTimer.now();
+    let now = rowmill_store::SystemTimer.now();
     let slow = Duration::from_secs(6);
     for (code, took) in [
         (Code::DeadlineExceeded, Duration::ZERO),
@@ -106,7 +106,7 @@ fn overload_and_slow_answers_brake_once_in_ten_seconds() {
 
 #[test]
 fn from_the_lowest_rate_it_climbs_back_within_minutes() {
-    let mut now = crate::timer::SystemTimer.now();
+    let mut now = rowmill_store::SystemTimer.now();
     let mut rate = Rate::new(now);
     rate.limit = Some(100.0);
     for _ in 0..100 {
@@ -125,7 +125,7 @@ proptest! {
     /// Whatever the service says and whatever happens, requests go: at least one a second.
     #[test]
     fn no_words_of_the_service_stop_it(events in prop::collection::vec((any::<f64>(), -5..40_i64, 0..8_u32, any::<bool>()), 0..60)) {
-        let mut now = crate::timer::SystemTimer.now();
+        let mut now = rowmill_store::SystemTimer.now();
         let mut rate = Rate::new(now);
         for (factor, seconds, sends, fails) in events {
             for _ in 0..sends {

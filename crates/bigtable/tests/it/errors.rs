@@ -127,7 +127,7 @@ async fn a_table_that_cannot_be_looked_at_does_not_undo_what_was_written() {
     let outcomes = store.apply("t", batch.into()).await.unwrap();
     assert!(outcomes[0].is_ok());
     let error = outcomes[1].as_ref().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.to_string().contains("unknown family `g`"), "{error}");
 }
 

@@ -1,6 +1,6 @@
 //! Written-out cases: what each format calls a record, and where reading goes on after a bad one.
 
-use rowmill_ingest::{Chunks, CsvRows, Error, Format, Options};
+use rowmill_ingest::{Chunks, CsvRows, Format, Options};
 
 use crate::show;
 
@@ -144,7 +144,7 @@ fn too_long_a_record_is_cut_and_passed_over() {
 fn formats_are_told_apart() {
     let check = |extension, head: &str, expected| {
         assert_eq!(
-            Format::detect(extension, head.as_bytes()).unwrap(),
+            Format::detect(extension, head.as_bytes()),
             expected,
             "{extension:?} {head:?}"
         );
@@ -159,8 +159,6 @@ fn formats_are_told_apart() {
     check(None, "a,b\n1,2\n", Format::Csv);
     check(None, "{\"a\":1}\n", Format::Jsonl);
     check(Some("log"), "", Format::Csv);
-    let error = Format::detect(Some("gz"), b"\x1f\x8b\x08").unwrap_err();
-    assert!(matches!(error, Error::Compressed("gzip")));
 }
 
 #[test]

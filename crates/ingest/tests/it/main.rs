@@ -6,6 +6,7 @@
 )]
 
 mod cases;
+mod compressed;
 mod properties;
 mod real;
 

@@ -1,7 +1,8 @@
 //! Any bytes: never a panic, never a lost byte, and the same records however the file is cut into chunks.
 
 use proptest::prelude::*;
-use rowmill_ingest::{Chunks, CsvRows, Format, Options};
+use rowmill_ingest::{Chunks, CsvRows, Defect, Error, Format, Options};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{Found, read};
 
@@ -130,5 +131,73 @@ proptest! {
                 read(input.as_bytes(), options).iter().map(|(_, _, _, raw, _)| serde_json::from_slice(raw).unwrap()).collect();
             prop_assert_eq!(&found, &objects);
         }
+    }
+
+    /// The hash at the end of a chunk is that of the file up to there, and the last chunk's that of what was passed.
+    #[test]
+    fn chunks_know_the_hash_of_the_file_so_far(format in format(), input in bytes(), chunk_bytes in 1_usize..40) {
+        let mut chunks = Chunks::new(input.as_slice(), Options { chunk_bytes, ..Options::new(format) });
+        for chunk in chunks.by_ref() {
+            let chunk = chunk.unwrap();
+            let end = usize::try_from(chunk.end()).unwrap();
+            prop_assert_eq!(chunk.content_hash(), xxh3_128(&input[..end]));
+        }
+        prop_assert_eq!(chunks.offset(), input.len() as u64);
+        prop_assert_eq!(chunks.content_hash(), xxh3_128(&input));
+    }
+
+    /// A chunk that is split anywhere holds the same records, and those before the place start before it.
+    #[test]
+    fn a_split_chunk_holds_the_same_records(format in format(), input in bytes(), at in 0_u64..210) {
+        for chunk in Chunks::new(input.as_slice(), Options::new(format)).map(Result::unwrap) {
+            let whole: Vec<_> = chunk.records().map(|record| (record.position, record.raw.to_vec(), record.defect)).collect();
+            let starts = whole.iter().map(|(position, ..)| position.offset);
+            // Only between two records: a chunk is split where another reading of the file ended one.
+            prop_assume!(whole.iter().all(|(position, ..)| at <= position.offset || at >= position.offset + position.length));
+            let before = starts.filter(|offset| *offset < at).count();
+            let (head, tail) = chunk.split_at(at);
+            prop_assert_eq!(head.len(), before);
+            let halves: Vec<_> = head.records().chain(tail.records())
+                .map(|record| (record.position, record.raw.to_vec(), record.defect)).collect();
+            prop_assert_eq!(halves, whole);
+        }
+    }
+
+    /// A file that cannot be read on gives the records before that, the last of them marked if it may go on, and then the error.
+    #[test]
+    fn damage_comes_after_what_was_good(format in format(), input in bytes(), chunk_bytes in 1_usize..40) {
+        let options = Options { chunk_bytes, ..Options::new(format) };
+        let whole = read(&input, options);
+        let mut chunks = Chunks::new(std::io::Read::chain(input.as_slice(), Broken), options);
+        let (mut records, mut failed) = (Vec::new(), false);
+        for chunk in chunks.by_ref() {
+            match chunk {
+                Ok(chunk) => {
+                    prop_assert!(!failed, "nothing comes after the error");
+                    let of_chunk = chunk.records().map(|record| (record.raw.to_vec(), record.defect == Some(Defect::Cut)));
+                    records.extend(of_chunk);
+                }
+                Err(error) => {
+                    failed = true;
+                    let at_end = matches!(error, Error::Read { offset, .. } if offset == input.len() as u64);
+                    prop_assert!(at_end);
+                }
+            }
+        }
+        prop_assert!(failed);
+        prop_assert_eq!(records.len(), whole.len());
+        let (last, before) = records.split_last().map_or((None, &[][..]), |(last, before)| (Some(last), before));
+        prop_assert!(before.iter().all(|(_, cut)| !cut));
+        let is_open = !input.ends_with(b"\n") && !input.ends_with(b"\r") && format == Format::Jsonl;
+        prop_assert!(!is_open || last.is_none_or(|(raw, cut)| *cut || !input.ends_with(raw)));
+    }
+}
+
+/// What fails as soon as it is read.
+struct Broken;
+
+impl std::io::Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::Error::other("broken"))
     }
 }

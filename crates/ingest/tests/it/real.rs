@@ -19,7 +19,7 @@ fn real_data() -> Option<PathBuf> {
 
 /// How many records a file has, and how many of them are readable.
 fn count(bytes: &[u8], extension: &str) -> (u64, u64) {
-    let format = Format::detect(Some(extension), bytes).unwrap();
+    let format = Format::detect(Some(extension), bytes);
     let mut chunks = Chunks::new(
         bytes,
         Options {

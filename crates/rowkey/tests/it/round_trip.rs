@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use rowmill_rowkey::{
-    AggregateKey, DeadLetterKey, DimensionValue, ErrorKind, FactKey, KEY_BYTES_MAX, PART_BYTES_MAX,
-    Part, PendingKey, RunKey, TimelineKey, Timestamp,
+    AggregateKey, DeadLetterKey, DimensionValue, ErrorKind, FactKey, FileKey, KEY_BYTES_MAX,
+    PART_BYTES_MAX, Part, PendingKey, ResolvedKey, RunKey, TimelineKey, Timestamp,
 };
 
 use crate::strategies::{date, part, timestamp};
@@ -35,10 +35,21 @@ proptest! {
     }
 
     #[test]
-    fn state_keys(source in part(), offset in any::<u64>(), time in timestamp()) {
-        let letter = DeadLetterKey { source: source.as_str().into(), offset };
+    fn state_keys(source in part(), offset in any::<u64>(), content in any::<u128>(), time in timestamp()) {
+        let letter = DeadLetterKey { source: source.as_str().into(), offset, content };
         let bytes = letter.encode().unwrap();
-        prop_assert_eq!(DeadLetterKey::decode(&bytes).unwrap(), letter);
+        prop_assert_eq!(DeadLetterKey::decode(&bytes).unwrap(), letter.clone());
+        prop_assert!(DeadLetterKey::of_source(&source).unwrap().contains(&bytes));
+        prop_assert!(DeadLetterKey::at_place(&source, offset).unwrap().contains(&bytes));
+        prop_assert!(!DeadLetterKey::at_place(&source, offset ^ 1).unwrap().contains(&bytes));
+        let resolved = ResolvedKey(letter);
+        let bytes = resolved.encode().unwrap();
+        prop_assert!(ResolvedKey::all().contains(&bytes));
+        prop_assert_eq!(ResolvedKey::decode(&bytes).unwrap(), resolved);
+        let file = FileKey(source.as_str().into());
+        let bytes = file.encode().unwrap();
+        prop_assert!(FileKey::all().contains(&bytes));
+        prop_assert_eq!(FileKey::decode(&bytes).unwrap(), file);
         let pending = PendingKey(time.hour());
         prop_assert_eq!(PendingKey::decode(&pending.encode()).unwrap(), pending);
         let run = RunKey(source.as_str().into());
@@ -55,6 +66,9 @@ proptest! {
         if let Ok(key) = AggregateKey::decode(bytes.as_bytes()) {
             prop_assert_eq!(key.encode().unwrap(), bytes.as_bytes());
         }
+        if let Ok(key) = DeadLetterKey::decode(bytes.as_bytes()) {
+            prop_assert_eq!(key.encode().unwrap(), bytes.as_bytes());
+        }
     }
 
     /// Any bytes at all decode or fail, and never panic.
@@ -66,6 +80,8 @@ proptest! {
         let _ = DeadLetterKey::decode(&bytes);
         let _ = PendingKey::decode(&bytes);
         let _ = RunKey::decode(&bytes);
+        let _ = FileKey::decode(&bytes);
+        let _ = ResolvedKey::decode(&bytes);
     }
 }
 
@@ -146,6 +162,13 @@ fn golden_keys() {
     let letter = DeadLetterKey {
         source: "a.csv".into(),
         offset: 17,
+        content: 0xab,
     };
-    check(letter.encode().unwrap(), "a.csv#00000000000000000017");
+    let letter_key = "a.csv#00000000000000000017#000000000000000000000000000000ab";
+    check(letter.encode().unwrap(), letter_key);
+    check(
+        ResolvedKey(letter).encode().unwrap(),
+        &format!("resolved#{letter_key}"),
+    );
+    check(FileKey("a#.csv".into()).encode().unwrap(), "file#a%23.csv");
 }

@@ -1,4 +1,8 @@
-//! The memory store passes the suite, and ranges are joined rightly.
+//! The memory store and every wrapper pass the suite; ranges are joined rightly; waiting takes no time.
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+
+mod chaos;
+mod wrappers;
 
 mod memory {
     use rowmill_store::MemoryStore;
@@ -26,6 +30,22 @@ mod scan {
             for pair in joined.windows(2) {
                 prop_assert!(pair[0].end.as_ref().unwrap() < &pair[1].start);
             }
+        }
+
+        /// What is left of a scan after a row holds exactly the keys beyond it.
+        #[test]
+        fn the_rest_of_a_scan_lies_beyond_its_last_row(
+            ranges in prop::collection::vec(range(), 0..4),
+            last in prop::collection::vec(0_u8..4, 0..4),
+            key in prop::collection::vec(0_u8..4, 0..4),
+            reverse in any::<bool>(),
+        ) {
+            let scan = Scan { reverse, ..Scan::ranges(ranges).with_limit(5) };
+            let holds = |scan: &Scan| scan.ranges.iter().any(|range| !range.is_empty() && range.contains(&key));
+            let beyond = if reverse { key < last } else { key > last };
+            let rest = scan.rest(&last, 2);
+            prop_assert_eq!(holds(&rest), holds(&scan) && beyond);
+            prop_assert_eq!(rest.limit, Some(3));
         }
     }
 }
