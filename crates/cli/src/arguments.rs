@@ -1,18 +1,27 @@
 //! The command line, as clap reads it.
 
+mod letters;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rowmill_model::{Grain, RejectLimit};
 use rowmill_pipeline::DUPLICATE_WINDOW;
 use rowmill_rowkey::{Date, Timestamp};
+use rowmill_store::Chaos;
+
+pub(crate) use letters::{
+    Dlq, ExportLetters, LetterFilterArguments, ListLetters, PurgeArguments, ReplayArguments, Runs,
+    VerifyArguments,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    something failed
   2    the command line, the pipeline file or an input is wrong; nothing was done
-  3    done, but more records were rejected than allowed
+  3    more records were rejected than allowed
+  4    verification found a difference
   130  stopped by Ctrl-C; run the same command again to go on";
 
 /// An event pipeline on Bigtable: files in, exact facts and aggregates out.
@@ -57,6 +66,18 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) emulator_host: Option<String>,
+    /// For tests: make the store fail, as in unavailable=2%,lost-reply=1%,lost-write=1%,slow=50ms:5%,kill-at=40
+    #[arg(long, global = true, value_name = "FAULTS", hide_short_help = true)]
+    pub(crate) chaos: Option<Chaos>,
+    /// What the faults of --chaos follow from
+    #[arg(
+        long,
+        global = true,
+        value_name = "SEED",
+        default_value_t = 1,
+        hide_short_help = true
+    )]
+    pub(crate) chaos_seed: u64,
     /// How results are printed or files written; by default what suits the command
     #[arg(long, global = true, value_enum)]
     pub(crate) format: Option<Format>,
@@ -106,6 +127,14 @@ pub(crate) enum Command {
     Query(Query),
     /// Write a whole table for other tools
     Export(ExportArguments),
+    /// Dead letters: records that were rejected
+    #[command(subcommand)]
+    Dlq(Dlq),
+    /// The runs there were, and their ledgers
+    #[command(subcommand)]
+    Runs(Runs),
+    /// Prove from the store that what the ledgers say was written is there, byte for byte
+    Verify(VerifyArguments),
     /// Make the store's tables what the pipeline file says, show them, or drop them
     #[command(subcommand)]
     Tables(Tables),
@@ -125,13 +154,13 @@ pub(crate) struct DemoArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct InputArguments {
-    /// Files, patterns such as 'logs/*.json', or - for standard input
+    /// Files, directories, patterns such as 'logs/*.json', or - for standard input; gzip and zstd are read
     #[arg(required = true, value_name = "FILES")]
     pub(crate) inputs: Vec<String>,
     /// What the files hold; by extension and a look inside without it
     #[arg(long, value_enum)]
     pub(crate) input_format: Option<InputFormat>,
-    /// How many rejected records are too many, as a count or a share such as 5%
+    /// Stop when more records than this are rejected: a count, or a share such as 5%, judged from 1,000 records on
     #[arg(long, value_name = "COUNT|SHARE")]
     pub(crate) max_rejects: Option<RejectLimit>,
     /// How many rejected records to show
@@ -149,6 +178,9 @@ pub(crate) struct IngestArguments {
     /// Do everything but write
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Ingest also what is done already, as a new run
+    #[arg(long)]
+    pub(crate) again: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

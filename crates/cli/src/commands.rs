@@ -2,12 +2,15 @@
 
 mod aggregate;
 mod demo;
+mod dlq;
 mod export;
 mod generate;
 mod ingest;
 mod ledger;
 mod query;
+mod runs;
 mod tables;
+mod verify;
 
 use anyhow::Result;
 
@@ -26,6 +29,9 @@ pub(crate) async fn run(arguments: Arguments, printer: &mut Printer) -> Result<E
         Command::Run(arguments) => ingest::run_all(&global, &arguments, printer).await,
         Command::Query(query) => query::run(&global, &query, printer).await,
         Command::Export(arguments) => export::run(&global, &arguments, printer).await,
+        Command::Dlq(dlq) => dlq::run(&global, &dlq, printer).await,
+        Command::Runs(runs) => runs::run(&global, &runs, printer).await,
+        Command::Verify(arguments) => verify::run(&global, &arguments, printer).await,
         Command::Tables(arguments) => tables::run(&global, &arguments, printer).await,
         Command::Generate(arguments) => generate::run(&arguments, printer),
     }?;

@@ -17,11 +17,17 @@ pub(crate) enum ExitStatus {
     Failed = 1,
     /// The command line, the pipeline file or an input is wrong; nothing was done.
     Usage = 2,
-    /// Done, but more records were rejected than allowed.
+    /// More records were rejected than allowed.
     TooManyRejects = 3,
+    /// Verification found a difference.
+    Different = 4,
     /// Stopped by Ctrl-C; run the same command again to go on.
     Interrupted = 130,
 }
+
+/// What is said to whoever stopped a command.
+pub(crate) const INTERRUPTED: &str =
+    "interrupted: what was done so far is kept; run the same command again to go on";
 
 /// Prints what the argument parser has to say: help on standard output, errors on standard error.
 pub(crate) fn of_clap(error: &clap::Error) -> ExitCode {
@@ -41,8 +47,7 @@ pub(crate) fn report(error: &anyhow::Error, printer: &mut Printer) -> ExitCode {
     }
     let status = status_of(error);
     if status == ExitStatus::Interrupted {
-        printer
-            .say("interrupted: what was done so far is kept; run the same command again to go on");
+        printer.say(INTERRUPTED);
     } else {
         printer.fail(&format!("{error:#}"));
         if let Some(Error::Store(store)) = error.downcast_ref::<Error>()

@@ -1,10 +1,12 @@
 //! How far a job has come: a bar on a terminal, a log line every ten seconds elsewhere.
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rowmill_pipeline::Control;
+use rowmill_pipeline::{Control, Stall, watch};
+use rowmill_store::SystemTimer;
 use tokio::task::JoinHandle;
 
 const BAR_TICK: Duration = Duration::from_millis(100);
@@ -50,6 +52,38 @@ impl Progress {
             watcher,
             bar: Some(bar),
         }
+    }
+}
+
+/// How long nothing may move before it is said.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Warns when nothing moves in a job, until it is dropped.
+pub(crate) struct Watchdog(JoinHandle<()>);
+
+impl Watchdog {
+    pub(crate) fn start(control: &Control) -> Self {
+        let timer = Arc::new(SystemTimer);
+        Self(tokio::spawn(watch(control.clone(), PATIENCE, timer, warn)))
+    }
+}
+
+fn warn(stall: Stall) {
+    let (seconds, rows_in_flight) = (stall.duration.as_secs(), stall.rows_in_flight);
+    if rows_in_flight > 0 {
+        tracing::warn!(
+            seconds,
+            rows_in_flight,
+            "nothing moved: the store does not answer"
+        );
+    } else {
+        tracing::warn!(seconds, "nothing moved: the input gives nothing");
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

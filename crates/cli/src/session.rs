@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rowmill_model::Pipeline;
 use rowmill_pipeline::{Control, Error, IngestOptions, OpenStore, Stages, StoreUri, open_store};
-use rowmill_store::{Clock as _, SystemClock};
+use rowmill_store::{Clock as _, Faulty, Retry, RetryBudget, Store, SystemClock, Timeout};
 
 use crate::arguments::Global;
 use crate::exit::{ExitStatus, UsageError};
@@ -39,9 +39,39 @@ pub(crate) fn compile(text: &str, set: &[String], file: &Path) -> Result<Arc<Sta
     })
 }
 
-/// The store that was asked for, with its tables.
+/// No call to a store takes longer: beyond what the Bigtable client allows itself with all its attempts.
+const STORE_TIMEOUT: Duration = Duration::from_mins(15);
+
+/// The store that was asked for, with its tables. What may succeed later is tried again, and nothing waits for ever.
 pub(crate) async fn store(global: &Global) -> Result<OpenStore> {
-    Ok(open_store(&uri(global)?).await?.prepare().await?)
+    let opened = open_store(&uri(global)?).await?.prepare().await?;
+    let faults = global.chaos.map(|chaos| (chaos, global.chaos_seed));
+    Ok(opened.wearing(|store| {
+        let store: Arc<dyn Store> = match faults {
+            Some((chaos, seed)) => {
+                let kill = Arc::new(|| std::process::abort());
+                Arc::new(Faulty::new(store, chaos, seed, kill))
+            }
+            None => store,
+        };
+        let timed = Timeout::new(store, STORE_TIMEOUT);
+        Arc::new(Retry::new(timed, RetryBudget::default()))
+    }))
+}
+
+/// Logs what went to a store and came from it.
+pub(crate) fn log_store(opened: &OpenStore) {
+    let counts = opened.meter.counts();
+    let failed: u64 = counts.rows_failed.values().sum();
+    tracing::info!(
+        writes = counts.writes,
+        rows_written = counts.rows_written,
+        rows_failed = failed,
+        bytes_sent = counts.bytes_sent,
+        write_seconds = counts.write_time.as_secs_f64(),
+        rows_read = counts.rows_read,
+        "store"
+    );
 }
 
 /// The store that was asked for, which must exist.

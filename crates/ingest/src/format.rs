@@ -29,6 +29,12 @@ impl Format {
         }
     }
 
+    /// The format of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Csv, Self::Jsonl, Self::Json];
+        all.into_iter().find(|format| format.name() == name)
+    }
+
     /// The format of a file with that extension that begins with `head`.
     ///
     /// Many `.json` files hold a document on each line; they are read as JSONL, where a broken line costs one record.

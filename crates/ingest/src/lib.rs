@@ -36,6 +36,7 @@ mod error;
 mod format;
 mod json;
 mod lines;
+mod read_ahead;
 mod reader;
 mod splitter;
 
@@ -44,5 +45,6 @@ pub use compression::Compression;
 pub use csv::{CsvRow, CsvRows};
 pub use error::Error;
 pub use format::{Format, SNIFF_BYTES};
+pub use read_ahead::ReadAhead;
 pub use reader::{Chunks, Options};
 pub use splitter::{Span, Splitter};

@@ -15,6 +15,8 @@ pub struct Control {
 struct Shared {
     bytes: AtomicU64,
     records: AtomicU64,
+    rows_sent: AtomicU64,
+    rows_written: AtomicU64,
     stopped: AtomicBool,
 }
 
@@ -27,6 +29,21 @@ impl Control {
     /// Records or rows done so far.
     pub fn records(&self) -> u64 {
         self.shared.records.load(Ordering::Relaxed)
+    }
+
+    /// Rows that the store has not acknowledged yet.
+    pub fn rows_in_flight(&self) -> u64 {
+        let written = self.shared.rows_written.load(Ordering::Relaxed);
+        let sent = self.shared.rows_sent.load(Ordering::Relaxed);
+        sent.saturating_sub(written)
+    }
+
+    /// A number that grows whenever anything moves.
+    pub fn activity(&self) -> u64 {
+        let written = self.shared.rows_written.load(Ordering::Relaxed);
+        self.bytes()
+            .wrapping_add(self.records())
+            .wrapping_add(written)
     }
 
     /// Asks the job to stop at the next good moment.
@@ -42,6 +59,14 @@ impl Control {
     pub(crate) fn advance(&self, bytes: u64, records: u64) {
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.shared.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sent(&self, rows: u64) {
+        self.shared.rows_sent.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub(crate) fn wrote(&self, rows: u64) {
+        self.shared.rows_written.fetch_add(rows, Ordering::Relaxed);
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {

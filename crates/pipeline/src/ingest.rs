@@ -1,34 +1,40 @@
 //! The ingest job: files to facts, timeline and dead letters, and a ledger that balances.
 //!
 //! ```text
+//! plan               what the ledgers say of each input: new, to be taken up, grown, or done
 //! reader thread      chunks of whole records, in order, a few ahead
 //! worker threads     transform, judge, encode: one chunk each, any of them at once
 //! sequencer          in the order of the input: tell duplicates, collect batches
-//! writer             some batches at once, as the store likes it, while the next is collected
+//! writer             some batches at once, as the store likes it, while the next is collected; checkpoints behind them
 //! ```
 //!
-//! Everything between two of them is bounded, so memory follows from the options and not from the input. Because
-//! duplicates are told in the order of the input, the first of two stands whatever the number of threads.
+//! Everything between two of them is bounded, so memory follows from the options and not from the input; and where the store is
+//! slow, the reader waits. Because duplicates are told in the order of the input, the first of two stands whatever the number of
+//! threads. A run that was stopped is taken up under its own name: what was read before the checkpoint is read once more, but only
+//! to remember it, so that duplicates are told as if nothing had happened.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
-use futures::stream::{self, Stream};
-use rowmill_ingest::Chunk;
-use rowmill_quality::Seen;
+use futures::stream::Stream;
+use rowmill_model::RejectLimit;
 use rowmill_rowkey::{Hour, Timestamp};
-use rowmill_store::Store;
-use tokio::sync::mpsc;
+use rowmill_store::{Clock, Store, SystemClock};
 
 use crate::control::Control;
 use crate::error::Error;
-use crate::input::{Prepared, PreparedInputs};
+use crate::file_ledger::{FileLedger, FileStatus};
+use crate::input::PreparedInputs;
 use crate::ledger::Ledger;
-use crate::process::{ChunkSource, Letter, Processed, process_chunk};
-use crate::runs;
+use crate::open_file::OpenFile;
+use crate::plan::{NewRun, Plan, Role, Standing};
+use crate::process::{Processed, process_chunk};
+use crate::read::{Content, InputEnd, Piece, pieces};
+use crate::run_state;
+use crate::runs::RunStatus;
+use crate::sequencer::Sequencer;
 use crate::stages::Stages;
-use crate::writer::{Batch, Writer};
+use crate::writer::{Target, Writer};
 
 /// How many identities are remembered at least, unless the options say otherwise: as many as fill a hash table of 2^20
 /// places, twice.
@@ -51,6 +57,12 @@ pub struct IngestOptions {
     pub duplicate_window: usize,
     /// How many rejected records the report shows.
     pub examples: usize,
+    /// Ingest also what is done already, as a new run.
+    pub again: bool,
+    /// Stop when more records than this were rejected.
+    pub max_rejects: Option<RejectLimit>,
+    /// What tells when it ended.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl IngestOptions {
@@ -65,6 +77,9 @@ impl IngestOptions {
             batch_bytes: None,
             duplicate_window: DUPLICATE_WINDOW,
             examples: 5,
+            again: false,
+            max_rejects: None,
+            clock: Arc::new(SystemClock),
         }
     }
 }
@@ -72,19 +87,44 @@ impl IngestOptions {
 /// What a run did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IngestReport {
-    /// What became of every record.
+    /// What became of every record of the inputs that were read, also before an interruption.
     pub ledger: Ledger,
     /// The first rejected records: their place, and every reason.
     pub examples: Vec<(String, Vec<String>)>,
     /// Inputs without a single record.
     pub empty: Vec<String>,
+    /// Inputs that could not be read to their end, or are no text in places, and why.
+    pub damaged: Vec<(String, String)>,
+    /// How each input stood to what was ingested before; none if nothing was to be written.
+    pub standings: Vec<(String, Standing)>,
     /// The hour of the earliest event that was written.
     pub earliest: Option<Hour>,
-    /// Whether the run was stopped before its end.
-    pub interrupted: bool,
+    /// Why the run was stopped before its end, if it was.
+    pub stopped: Option<Stopped>,
 }
 
-/// Reads the inputs into the store.
+/// Why a run was stopped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Its caller wanted it.
+    Interrupted,
+    /// More records were rejected than allowed.
+    TooManyRejects,
+}
+
+impl IngestReport {
+    /// How the run ended.
+    pub fn status(&self) -> RunStatus {
+        match self.stopped {
+            Some(Stopped::Interrupted) => RunStatus::Interrupted,
+            Some(Stopped::TooManyRejects) => RunStatus::TooManyRejects,
+            None if !self.damaged.is_empty() => RunStatus::Damaged,
+            None => RunStatus::Done,
+        }
+    }
+}
+
+/// Reads the inputs into the store, as far as they were not read before.
 pub async fn ingest(
     stages: &Arc<Stages>,
     store: &Arc<dyn Store>,
@@ -92,20 +132,26 @@ pub async fn ingest(
     options: &IngestOptions,
     control: &Control,
 ) -> Result<IngestReport, Error> {
-    let writer = Writer::new(Arc::clone(store), &options.run);
+    let plan = Plan::of(inputs, store, new_run(stages, options), options.again).await?;
+    run_state::begin(store, &plan, &stages.pipeline.fingerprint).await?;
     let liked_bytes = store.capability().writes.batch_bytes;
-    let options = &IngestOptions {
+    let options = IngestOptions {
         batch_bytes: options.batch_bytes.or(Some(liked_bytes)),
         ..options.clone()
     };
-    let report = run(stages, inputs, options, control, Some(writer)).await?;
-    runs::record(&**store, &options.run, options.now, &report.ledger).await?;
-    tracing::info!(
-        run = options.run,
-        read = report.ledger.read,
-        written = report.ledger.written,
-        "ingested"
-    );
+    let touched: Vec<_> = written_ledgers(&plan)
+        .map(|ledger| ledger.run.clone())
+        .collect();
+    let ended = run(stages, plan, &options, control, Some(Arc::clone(store))).await;
+    let status = ended
+        .as_ref()
+        .map_or(RunStatus::Failed, IngestReport::status);
+    let recorded = run_state::end(store, touched, status, options.clock.now()).await;
+    // A failure that keeps the run from being recorded is the one that ended it, most likely.
+    let report = ended?;
+    recorded?;
+    let Ledger { read, written, .. } = report.ledger;
+    tracing::info!(run = options.run, read, written, "ingested");
     Ok(report)
 }
 
@@ -116,235 +162,147 @@ pub async fn check(
     options: &IngestOptions,
     control: &Control,
 ) -> Result<IngestReport, Error> {
-    run(stages, inputs, options, control, None).await
+    let plan = Plan::without_store(inputs, new_run(stages, options));
+    run(stages, plan, options, control, None).await
+}
+
+fn new_run<'a>(stages: &'a Stages, options: &'a IngestOptions) -> NewRun<'a> {
+    NewRun {
+        run: &options.run,
+        started: options.now,
+        config_hash: &stages.pipeline.fingerprint,
+    }
+}
+
+fn written_ledgers(plan: &Plan) -> impl Iterator<Item = &FileLedger> {
+    let tasks = plan.tasks.iter().filter(|task| task.role == Role::Write);
+    tasks.map(|task| &task.ledger)
 }
 
 async fn run(
     stages: &Arc<Stages>,
-    inputs: PreparedInputs,
+    mut plan: Plan,
     options: &IngestOptions,
     control: &Control,
-    writer: Option<Writer>,
+    store: Option<Arc<dyn Store>>,
 ) -> Result<IngestReport, Error> {
-    let shared = Arc::new(options.clone());
-    let chunks = read(inputs.inputs, options.threads, control.clone());
-    let processed = chunks.map(|chunk| {
-        let (stages, options) = (Arc::clone(stages), Arc::clone(&shared));
-        async move {
-            let Piece { file, chunk } = chunk?;
-            let work = move || {
-                let processed = process_chunk(&stages, &file.source(&options), &chunk);
-                (file, processed)
-            };
-            Ok::<_, Error>(
-                tokio::task::spawn_blocking(work)
-                    .await
-                    .expect("processing a chunk does not panic"),
-            )
-        }
+    let files: Arc<[OpenFile]> = plan
+        .tasks
+        .iter_mut()
+        .map(|task| OpenFile::new(&mut task.prepared, &task.ledger))
+        .collect();
+    let ledgers: Vec<_> = plan.tasks.iter().map(|task| task.ledger.clone()).collect();
+    let written: Vec<_> = plan
+        .tasks
+        .iter()
+        .map(|task| task.role == Role::Write)
+        .collect();
+    let writer = store.map(|store| {
+        let target = Target {
+            store,
+            files: Arc::clone(&files),
+            config_hash: stages.pipeline.fingerprint.as_str().into(),
+        };
+        Writer::new(target, ledgers.clone(), control.clone())
     });
-    let mut processed = std::pin::pin!(processed.buffered(options.threads + 1));
-    let mut sequencer = Sequencer::new(stages, options, writer);
-    while let Some(next) = processed.next().await {
-        let (file, processed) = next?;
-        control.advance(processed.bytes, processed.ledger.read);
-        sequencer.take(&file, processed).await?;
+    let mut sequencer = Sequencer::new(options, Arc::clone(&files), ledgers, writer);
+    let pieces = pieces(plan.tasks, options.threads, control.clone());
+    let mut parts = std::pin::pin!(parts(stages, files, pieces, options.threads));
+    while let Some((file, part)) = parts.next().await {
+        control.advance(part.bytes(), part.records());
+        sequencer.take(file, part).await?;
+        if sequencer.has_too_many_rejects() {
+            break;
+        }
     }
-    let mut report = sequencer.finish().await?;
-    report.interrupted = control.is_stopped();
-    report.ledger.check()?;
+    let (mut report, ledgers) = sequencer.finish().await?;
+    report.standings = plan.standings;
+    sum_up(&mut report, ledgers, &written, options, control)?;
     Ok(report)
 }
 
-/// A file that is being read.
-#[derive(Debug)]
-struct OpenFile {
-    name: String,
-    file_name: String,
-    options: rowmill_ingest::Options,
-    columns: Option<rowmill_transform::Columns>,
+/// What a piece of an input became.
+pub(crate) enum Part {
+    Known(Processed),
+    New(Processed, Arc<rowmill_ingest::Chunk>),
+    End(InputEnd),
 }
 
-impl OpenFile {
-    fn source<'a>(&'a self, options: &'a IngestOptions) -> ChunkSource<'a> {
-        ChunkSource {
-            name: &self.name,
-            file_name: &self.file_name,
-            delimiter: self.options.delimiter,
-            columns: self.columns.as_ref(),
-            run: &options.run,
-            now: options.now,
+impl Part {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::New(_, chunk) => chunk.bytes() as u64,
+            Self::Known(processed) => processed.ledger.bytes.read,
+            Self::End(_) => 0,
+        }
+    }
+
+    fn records(&self) -> u64 {
+        match self {
+            Self::New(processed, _) | Self::Known(processed) => processed.ledger.read,
+            Self::End(_) => 0,
         }
     }
 }
 
-/// A chunk and the file it is of.
-struct Piece {
-    file: Arc<OpenFile>,
-    chunk: Chunk,
-}
-
-/// The chunks of all files in order, read a few ahead on a thread of their own.
-fn read(
-    files: Vec<Prepared>,
-    ahead: usize,
-    control: Control,
-) -> impl Stream<Item = Result<Piece, Error>> {
-    let (sender, receiver) = mpsc::channel(ahead);
-    tokio::task::spawn_blocking(move || {
-        for file in files {
-            if let Err(error) = read_file(file, &sender, &control) {
-                // The receiver is gone only if the job failed already.
-                sender.blocking_send(Err(error)).ok();
-                return;
-            }
+/// Processes pieces on some threads at once, and gives what they became in their order.
+fn parts(
+    stages: &Arc<Stages>,
+    files: Arc<[OpenFile]>,
+    pieces: impl Stream<Item = Piece>,
+    threads: usize,
+) -> impl Stream<Item = (usize, Part)> {
+    let stages = Arc::clone(stages);
+    let processed = pieces.map(move |Piece { file, content }| {
+        let (stages, files) = (Arc::clone(&stages), Arc::clone(&files));
+        async move {
+            let (chunk, is_new) = match content {
+                Content::End(end) => return (file, Part::End(end)),
+                Content::Known(chunk) => (chunk, false),
+                Content::New(chunk) => (chunk, true),
+            };
+            let work = move || {
+                let processed = process_chunk(&stages, &files[file].source(), &chunk);
+                if is_new {
+                    Part::New(processed, chunk)
+                } else {
+                    Part::Known(processed)
+                }
+            };
+            let part = tokio::task::spawn_blocking(work).await;
+            (file, part.expect("processing a chunk does not panic"))
         }
     });
-    stream::unfold(receiver, |mut receiver| async {
-        Some((receiver.recv().await?, receiver))
-    })
+    processed.buffered(threads + 1)
 }
 
-fn read_file(
-    mut file: Prepared,
-    pieces: &mpsc::Sender<Result<Piece, Error>>,
+/// Takes from the ledgers of all inputs what the report says of the run as a whole.
+fn sum_up(
+    report: &mut IngestReport,
+    ledgers: Vec<FileLedger>,
+    written: &[bool],
+    options: &IngestOptions,
     control: &Control,
 ) -> Result<(), Error> {
-    let chunks = file.open()?;
-    let Prepared {
-        name,
-        file_name,
-        options,
-        columns,
-        ..
-    } = file;
-    let file = Arc::new(OpenFile {
-        name,
-        file_name,
-        options,
-        columns,
-    });
-    let mut is_empty = true;
-    for chunk in chunks {
-        let chunk = chunk.map_err(|source| Error::Read {
-            name: file.name.clone(),
-            source,
-        })?;
-        is_empty = false;
-        if control.is_stopped()
-            || pieces
-                .blocking_send(Ok(Piece {
-                    file: Arc::clone(&file),
-                    chunk,
-                }))
-                .is_err()
-        {
-            return Ok(());
+    let ledgers = ledgers
+        .into_iter()
+        .zip(written)
+        .filter(|(_, written)| **written);
+    let mut is_finished = true;
+    for (file, _) in ledgers {
+        file.ledger.check()?;
+        report.ledger.merge(&file.ledger);
+        is_finished &= file.status != FileStatus::Unfinished;
+        if let Some(damage) = file.damage() {
+            report.damaged.push((file.file, damage));
         }
     }
-    if is_empty {
-        let chunk = Chunk::default();
-        pieces.blocking_send(Ok(Piece { file, chunk })).ok();
-    }
+    let (rejected, read) = (report.ledger.rejected(), report.ledger.read);
+    let is_exceeded = |limit: RejectLimit| limit.is_exceeded(rejected, read);
+    report.stopped = if options.max_rejects.is_some_and(is_exceeded) {
+        Some(Stopped::TooManyRejects)
+    } else {
+        (control.is_stopped() && !is_finished).then_some(Stopped::Interrupted)
+    };
     Ok(())
-}
-
-/// Takes processed chunks in the order of the input: tells duplicates, counts, and collects batches.
-struct Sequencer<'a> {
-    options: &'a IngestOptions,
-    config_hash: &'a str,
-    seen: Seen,
-    hours: BTreeSet<Hour>,
-    batch: Batch,
-    /// When the batch is large enough to be written.
-    batch_bytes: usize,
-    writer: Option<Writer>,
-    report: IngestReport,
-}
-
-impl<'a> Sequencer<'a> {
-    fn new(stages: &'a Stages, options: &'a IngestOptions, mut writer: Option<Writer>) -> Self {
-        let batch_bytes = options.batch_bytes.unwrap_or(usize::MAX);
-        let batch = writer
-            .as_mut()
-            .map(|writer| writer.empty_batch(options.batch_rows, batch_bytes));
-        Self {
-            options,
-            config_hash: &stages.pipeline.fingerprint,
-            seen: Seen::new(options.duplicate_window),
-            hours: BTreeSet::new(),
-            batch: batch.unwrap_or_default(),
-            batch_bytes,
-            writer,
-            report: IngestReport::default(),
-        }
-    }
-
-    async fn take(&mut self, file: &OpenFile, processed: Processed) -> Result<(), Error> {
-        if processed.ledger.read == 0 {
-            self.report.empty.push(file.name.clone());
-        }
-        self.report.ledger.merge(&processed.ledger);
-        for (index, (identity, hour)) in processed.events.iter().enumerate() {
-            if !self.seen.insert(*identity) {
-                self.report.ledger.duplicate += 1;
-                continue;
-            }
-            self.report.ledger.written += 1;
-            let earliest = self.report.earliest.get_or_insert(*hour);
-            *earliest = (*earliest).min(*hour);
-            if self.writer.is_some() {
-                self.batch.facts.push(processed.facts.get(index));
-                self.batch.timeline.push(processed.timeline.get(index));
-                self.batch.hours.insert(*hour);
-            }
-        }
-        for letter in &processed.letters {
-            self.take_letter(file, letter)?;
-        }
-        let full =
-            self.batch.rows() >= self.options.batch_rows || self.batch.bytes() >= self.batch_bytes;
-        if full { self.flush().await } else { Ok(()) }
-    }
-
-    fn take_letter(&mut self, file: &OpenFile, letter: &Letter) -> Result<(), Error> {
-        if self.report.examples.len() < self.options.examples {
-            let place = format!("{}:{}", file.name, letter.position.line);
-            self.report.examples.push((
-                place,
-                letter.findings.iter().map(ToString::to_string).collect(),
-            ));
-        }
-        if self.writer.is_none() {
-            return Ok(());
-        }
-        self.batch
-            .push_letter(&file.name, &self.options.run, self.config_hash, letter)
-            .map_err(|error| Error::Input {
-                name: file.name.clone(),
-                problem: error.to_string(),
-            })
-    }
-
-    async fn flush(&mut self) -> Result<(), Error> {
-        self.hours.extend(&self.batch.hours);
-        let Some(writer) = self.writer.as_mut().filter(|_| self.batch.rows() > 0) else {
-            return Ok(());
-        };
-        let empty = writer.empty_batch(self.options.batch_rows, self.batch_bytes);
-        writer
-            .write(std::mem::replace(&mut self.batch, empty))
-            .await
-    }
-
-    /// Writes what is left. The hours are marked once more: whoever aggregated them meanwhile did not see all.
-    async fn finish(mut self) -> Result<IngestReport, Error> {
-        self.flush().await?;
-        if let Some(writer) = &mut self.writer {
-            writer.wait().await?;
-            writer.mark(&self.hours).await?;
-        }
-
-        Ok(self.report)
-    }
 }

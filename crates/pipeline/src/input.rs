@@ -1,22 +1,22 @@
 //! Which files to read, and a first look at each before anything is written.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rowmill_ingest::{Chunks, Format, Options, SNIFF_BYTES};
+use rowmill_ingest::{Chunks, Compression, Format, Options, ReadAhead, SNIFF_BYTES};
 use rowmill_rowkey::PART_BYTES_MAX;
 use rowmill_transform::Columns;
+use walkdir::WalkDir;
 
 use crate::error::Error;
+use crate::file_ledger::Stamp;
+use crate::source::{Bytes, Source, peek};
 use crate::stages::Stages;
 
-/// What is read from: a file, or standard input.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is read from: a file, an object, or standard input.
+#[derive(Debug, Clone)]
 pub struct Input {
-    /// The file; none is standard input.
-    path: Option<PathBuf>,
+    source: Source,
     /// What findings and dead letters call it: the path as it was given, `-` for standard input.
     pub name: String,
     /// How long it is, where that is known.
@@ -27,35 +27,40 @@ pub struct Input {
 }
 
 /// The inputs of one job, in the order they were given.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Inputs(Vec<Input>);
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    inputs: Vec<Input>,
+    /// Files of directories that were left out, because their names are none of a format that is read.
+    pub left_out: u64,
+}
 
 impl Inputs {
-    /// The files that `arguments` name: paths, patterns such as `logs/*.json`, or `-`. A file named twice is read once.
+    /// The files that `arguments` name: paths, directories, patterns such as `logs/*.json`, or `-`. A file named twice is
+    /// read once.
     pub fn find(arguments: &[String], format: Option<Format>) -> Result<Self, Error> {
-        let mut inputs: Vec<Input> = Vec::new();
+        let mut found = Self::default();
         for argument in arguments {
-            for input in named(argument, format)? {
+            for input in found.named(argument, format)? {
                 let is_same = |other: &Input| {
                     other.name == input.name
                         || input.canonical.is_some() && other.canonical == input.canonical
                 };
-                if !inputs.iter().any(is_same) {
-                    inputs.push(input);
+                if !found.inputs.iter().any(is_same) {
+                    found.inputs.push(input);
                 }
             }
         }
-        Ok(Self(inputs))
+        Ok(found)
     }
 
     /// The length of all files together.
     pub fn bytes(&self) -> u64 {
-        self.0.iter().map(|input| input.bytes).sum()
+        self.inputs.iter().map(|input| input.bytes).sum()
     }
 
     /// The single inputs.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Input> {
-        self.0.iter()
+        self.inputs.iter()
     }
 
     /// Looks into every input: whether it can be opened, what it holds, and whether its header fits. Nothing should be
@@ -63,12 +68,119 @@ impl Inputs {
     pub fn prepare(self, stages: &Stages) -> Result<PreparedInputs, Error> {
         let bytes = self.bytes();
         let inputs = self
-            .0
+            .inputs
             .into_iter()
             .map(|input| input.prepare(stages))
             .collect::<Result<_, _>>()?;
         Ok(PreparedInputs { inputs, bytes })
     }
+
+    fn named(&mut self, argument: &str, format: Option<Format>) -> Result<Vec<Input>, Error> {
+        if argument == "-" {
+            return Ok(vec![Input {
+                source: Source::Stdin,
+                name: "-".into(),
+                bytes: 0,
+                format,
+                canonical: None,
+            }]);
+        }
+        let path = Path::new(argument);
+        if path.is_dir() {
+            return self.directory(path, format);
+        }
+        if path.exists() || !argument.contains(['*', '?', '[']) {
+            return Ok(vec![file(path, format)?]);
+        }
+        pattern(argument, format)
+    }
+
+    /// The files in a directory and those in it whose names are of a format that is read, by name. Hidden ones are left out.
+    fn directory(&mut self, path: &Path, format: Option<Format>) -> Result<Vec<Input>, Error> {
+        let is_hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().first() == Some(&b'.');
+        let walk = WalkDir::new(path)
+            .follow_links(true)
+            .sort_by_file_name()
+            .into_iter()
+            .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.file_name()));
+        let mut inputs = Vec::new();
+        for entry in walk {
+            let entry = entry.map_err(|error| Error::Input {
+                name: path.display().to_string(),
+                problem: error.to_string(),
+            })?;
+            if !entry.file_type().is_file() {
+                continue;
+            }
+            let source = Source::Path(entry.path().to_owned());
+            if source
+                .extension()
+                .is_some_and(|extension| is_read(&extension))
+            {
+                inputs.push(file(entry.path(), format)?);
+            } else {
+                self.left_out += 1;
+            }
+        }
+        if inputs.is_empty() {
+            return Err(Error::Input {
+                name: path.display().to_string(),
+                problem: "holds no file whose name ends with csv, tsv, json, jsonl or ndjson"
+                    .to_owned(),
+            });
+        }
+        Ok(inputs)
+    }
+}
+
+/// Whether files of directories whose names end so are read.
+fn is_read(extension: &str) -> bool {
+    ["csv", "tsv", "json", "jsonl", "ndjson"].contains(&extension)
+}
+
+fn pattern(argument: &str, format: Option<Format>) -> Result<Vec<Input>, Error> {
+    let problem = |problem: String| Error::Input {
+        name: argument.to_owned(),
+        problem,
+    };
+    let paths =
+        glob::glob(argument).map_err(|error| problem(format!("is no pattern: {}", error.msg)))?;
+    let mut inputs = Vec::new();
+    for path in paths {
+        let path = path.map_err(|error| problem(error.to_string()))?;
+        if path.is_file() {
+            inputs.push(file(&path, format)?);
+        }
+    }
+    if inputs.is_empty() {
+        Err(problem("no file matches the pattern".into()))
+    } else {
+        Ok(inputs)
+    }
+}
+
+fn file(path: &Path, format: Option<Format>) -> Result<Input, Error> {
+    // `./a` and `a` are one file, of which there should be one ledger.
+    let path = path.strip_prefix(".").unwrap_or(path);
+    let name = path.display().to_string();
+    let problem = |problem: &str| Error::Input {
+        name: name.clone(),
+        problem: problem.to_owned(),
+    };
+    let metadata = path.metadata().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => problem("no such file"),
+        _ => problem(&error.to_string()),
+    })?;
+    if name.len() > PART_BYTES_MAX / 3 {
+        return Err(problem("the path is too long to be part of a row key"));
+    }
+    Ok(Input {
+        source: Source::Path(path.to_owned()),
+        name,
+        bytes: metadata.len(),
+        format,
+        canonical: path.canonicalize().ok(),
+    })
 }
 
 /// Inputs that can be read.
@@ -92,67 +204,6 @@ impl fmt::Debug for PreparedInputs {
     }
 }
 
-fn named(argument: &str, format: Option<Format>) -> Result<Vec<Input>, Error> {
-    if argument == "-" {
-        return Ok(vec![Input {
-            path: None,
-            name: "-".into(),
-            bytes: 0,
-            format,
-            canonical: None,
-        }]);
-    }
-    let path = Path::new(argument);
-    if path.exists() || !argument.contains(['*', '?', '[']) {
-        return Ok(vec![file(path, format)?]);
-    }
-    let problem = |problem: String| Error::Input {
-        name: argument.to_owned(),
-        problem,
-    };
-    let paths =
-        glob::glob(argument).map_err(|error| problem(format!("is no pattern: {}", error.msg)))?;
-    let mut inputs = Vec::new();
-    for path in paths {
-        let path = path.map_err(|error| problem(error.to_string()))?;
-        if path.is_file() {
-            inputs.push(file(&path, format)?);
-        }
-    }
-    if inputs.is_empty() {
-        Err(problem("no file matches the pattern".into()))
-    } else {
-        Ok(inputs)
-    }
-}
-
-fn file(path: &Path, format: Option<Format>) -> Result<Input, Error> {
-    let name = path.display().to_string();
-    let problem = |problem: &str| Error::Input {
-        name: name.clone(),
-        problem: problem.to_owned(),
-    };
-    let metadata = path.metadata().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => problem("no such file"),
-        _ => problem(&error.to_string()),
-    })?;
-    if metadata.is_dir() {
-        return Err(problem(
-            "is a directory; name the files in it, as in 'folder/*.jsonl'",
-        ));
-    }
-    if name.len() > PART_BYTES_MAX / 3 {
-        return Err(problem("the path is too long to be part of a row key"));
-    }
-    Ok(Input {
-        path: Some(path.to_owned()),
-        name,
-        bytes: metadata.len(),
-        format,
-        canonical: path.canonicalize().ok(),
-    })
-}
-
 /// An input that can be read.
 pub(crate) struct Prepared {
     pub(crate) name: String,
@@ -161,59 +212,54 @@ pub(crate) struct Prepared {
     pub(crate) options: Options,
     /// What the columns of a CSV file mean.
     pub(crate) columns: Option<Columns>,
-    path: Option<PathBuf>,
-    /// What is no regular file cannot be read a second time, so it stays open from the first look.
+    /// Its header as a JSON array, if the pipeline file does not name the columns.
+    pub(crate) header: Option<String>,
+    /// What tells that the file is as it was, when it was looked at.
+    pub(crate) stamp: Option<Stamp>,
+    source: Source,
+    compression: Option<Compression>,
+    /// What cannot be read a second time stays open from the first look.
     open: Option<OpenChunks>,
-    has_header: bool,
 }
 
-pub(crate) type OpenChunks = Chunks<Box<dyn Read + Send>>;
+pub(crate) type OpenChunks = Chunks<Bytes>;
 
 impl Input {
     fn prepare(self, stages: &Stages) -> Result<Prepared, Error> {
+        const MAGIC_BYTES: usize = 6;
         let failed = |source| Error::Read {
             name: self.name.clone(),
             source,
         };
-        let unreadable = |source| failed(rowmill_ingest::Error::Read { offset: 0, source });
-        let mut reader: Box<dyn Read + Send> = match &self.path {
-            None => Box::new(std::io::stdin()),
-            Some(path) => {
-                let opened = File::open(path);
-                let problem = |error: std::io::Error| Error::Input {
-                    name: self.name.clone(),
-                    problem: error.to_string(),
-                };
-                Box::new(opened.map_err(problem)?)
-            }
+        let stamp = self.source.stamp();
+        let opened = self.source.open().map_err(|error| Error::Input {
+            name: self.name.clone(),
+            problem: error.to_string(),
+        })?;
+        let (magic, opened) = peek(opened, MAGIC_BYTES);
+        let compression = Compression::detect(&magic).map_err(failed)?;
+        let is_repeatable = self.source.is_repeatable();
+        let content = match compression {
+            None => opened,
+            Some(compression) => compression.decompress(opened),
         };
-        let mut head = Vec::new();
-        reader
-            .by_ref()
-            .take(SNIFF_BYTES as u64)
-            .read_to_end(&mut head)
-            .map_err(unreadable)?;
-        let extension = self
-            .path
-            .as_deref()
-            .and_then(Path::extension)
-            .and_then(|extension| extension.to_str());
-        let detected = Format::detect(extension, &head).map_err(failed)?;
+        let (head, content) = peek(content, SNIFF_BYTES);
+        let detected = Format::detect(self.source.extension().as_deref(), &head);
         let csv = &stages.pipeline.csv;
         let options = Options {
             delimiter: csv.delimiter,
             ..Options::new(self.format.unwrap_or(detected))
         };
-        let whole: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(head).chain(reader));
-        let mut chunks = Chunks::new(whole, options);
+        let ahead = compression.is_some() && !is_repeatable;
+        let mut chunks = Chunks::new(read_ahead(content, ahead), options);
         let is_csv = options.format == Format::Csv;
-        let has_header = is_csv && csv.columns.is_none();
-        let header = match &csv.columns {
-            _ if !is_csv => None,
-            Some(columns) => Some(columns.clone()),
-            None => chunks.take_header().map_err(failed)?,
+        let found = if is_csv && csv.columns.is_none() {
+            chunks.take_header().map_err(failed)?
+        } else {
+            None
         };
-        let columns = header.map(|header| {
+        let named = csv.columns.as_ref().filter(|_| is_csv);
+        let columns = found.as_ref().or(named).map(|header| {
             let header: Vec<_> = header.iter().map(String::as_str).collect();
             stages.transformer.columns(&header)
         });
@@ -221,42 +267,53 @@ impl Input {
             name: self.name.clone(),
             source,
         })?;
-        let file_name = self
-            .path
-            .as_deref()
-            .and_then(Path::file_name)
-            .map_or("-".into(), |name| name.to_string_lossy().into_owned());
-        let is_regular = self.path.as_deref().is_some_and(Path::is_file);
-        let open = (!is_regular).then_some(chunks);
         Ok(Prepared {
+            file_name: self.source.file_name(),
+            header: found.map(|header| serde_json::to_string(&header).expect("texts are JSON")),
             name: self.name,
-            file_name,
             options,
             columns,
-            path: self.path,
-            open,
-            has_header,
+            stamp,
+            open: (!is_repeatable).then_some(chunks),
+            source: self.source,
+            compression,
         })
     }
 }
 
 impl Prepared {
     /// Opens the input for reading its records.
-    pub(crate) fn open(&mut self) -> Result<OpenChunks, Error> {
+    pub(crate) fn open(&mut self) -> Result<OpenChunks, rowmill_ingest::Error> {
         if let Some(open) = self.open.take() {
             return Ok(open);
         }
-        let failed = |source| Error::Read {
-            name: self.name.clone(),
-            source,
-        };
-        let unreadable = |source| failed(rowmill_ingest::Error::Read { offset: 0, source });
-        let path = self.path.as_ref().expect("only standard input has no path");
-        let file = File::open(path).map_err(unreadable)?;
-        let mut chunks: OpenChunks = Chunks::new(Box::new(file), self.options);
-        if self.has_header {
-            chunks.take_header().map_err(failed)?;
+        let mut chunks = Chunks::new(self.content()?, self.options);
+        if self.header.is_some() {
+            chunks.take_header()?;
         }
         Ok(chunks)
+    }
+
+    /// The input's content from its beginning, decompressed ahead on a thread of its own.
+    pub(crate) fn content(&self) -> Result<Bytes, rowmill_ingest::Error> {
+        let unreadable = |source| rowmill_ingest::Error::Read { offset: 0, source };
+        let opened = self.source.open().map_err(unreadable)?;
+        Ok(match self.compression {
+            None => opened,
+            Some(compression) => read_ahead(compression.decompress(opened), true),
+        })
+    }
+
+    /// Whether the input can be read more than once, so that an interrupted run can go on in it.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.source.is_repeatable()
+    }
+}
+
+fn read_ahead(content: Bytes, ahead: bool) -> Bytes {
+    if ahead {
+        Box::new(ReadAhead::new(content))
+    } else {
+        content
     }
 }

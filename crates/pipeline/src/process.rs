@@ -1,14 +1,15 @@
 //! One chunk of records: from bytes to judged, encoded events. Pure; runs on any thread.
 
-use std::fmt::Write as _;
-
-use rowmill_ingest::{Chunk, CsvRows, Position, Record};
+use rowmill_ingest::{Chunk, CsvRows, Defect, Format, Position, Record};
 use rowmill_model::{Event, EventIdSpec, Finding, MutationBatch, Provenance, Reason, Severity};
 use rowmill_quality::{Identity, Verdict};
 use rowmill_rowkey::{FactKey, Hour, TimelineKey, Timestamp};
 use rowmill_transform::{Columns, Outcome, Place, Worker};
+use xxhash_rust::xxh3::xxh3_128;
 
+use crate::digest::RowHash;
 use crate::ledger::Ledger;
+use crate::letter;
 use crate::stages::Stages;
 
 /// What a chunk comes from, and what its events are written with.
@@ -18,42 +19,63 @@ pub struct ChunkSource<'a> {
     pub name: &'a str,
     /// The file without its folders, which ids by place go by.
     pub file_name: &'a str,
+    /// What the file's records look like.
+    pub format: Format,
     /// What stands between two fields of CSV.
     pub delimiter: u8,
     /// What the columns of CSV mean; none for JSON.
     pub columns: Option<&'a Columns>,
+    /// The header of CSV as a JSON array, for dead letters; none if the pipeline file names the columns.
+    pub header: Option<&'a str>,
     /// The run that reads it.
     pub run: &'a str,
     /// When that run began.
     pub now: Timestamp,
 }
 
-/// What became of a chunk's records. The events are in the order of the records.
+/// What became of a chunk's records. Events and rejected records are in the order of the records.
 #[derive(Debug, Default)]
 pub struct Processed {
     /// A row of `events_fact` for each event.
     pub facts: MutationBatch,
     /// A row of `events_timeline` for each event.
     pub timeline: MutationBatch,
-    /// What makes each event itself, and when it happened.
-    pub events: Vec<(Identity, Hour)>,
-    /// Records that are rejected.
-    pub letters: Vec<Letter>,
+    /// What else is known of each event.
+    pub events: Vec<Accepted>,
+    /// A row of `dead_letters` for each rejected record.
+    pub letters: MutationBatch,
+    /// What is wrong with each.
+    pub rejected: Vec<Rejected>,
     /// Everything but what was written and what is a duplicate, which only the run as a whole can tell.
     pub ledger: Ledger,
-    /// How many bytes of the input the chunk covers.
-    pub bytes: u64,
+    /// The first record that is no UTF-8, and how many there are.
+    pub not_utf8: Option<(Position, u64)>,
+    /// What shows that the file is cut off here.
+    pub problem: Option<String>,
 }
 
-/// A rejected record.
+/// An event of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// The record it was, by its place in the chunk.
+    pub record: usize,
+    /// What makes it itself.
+    pub identity: Identity,
+    /// When it happened.
+    pub hour: Hour,
+    /// Of its fact row.
+    pub hash: RowHash,
+}
+
+/// A rejected record of a chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letter {
-    /// Where it stands.
-    pub position: Position,
-    /// Its original bytes.
-    pub raw: Vec<u8>,
+pub struct Rejected {
+    /// The record, by its place in the chunk.
+    pub record: usize,
     /// Everything found wrong with it.
     pub findings: Vec<Finding>,
+    /// Of its dead letter.
+    pub hash: RowHash,
 }
 
 /// Transforms, judges and encodes the records of a chunk.
@@ -70,7 +92,6 @@ pub fn process_chunk(stages: &Stages, source: &ChunkSource<'_>, chunk: &Chunk) -
             facts: MutationBatch::with_capacity(chunk.len(), chunk.bytes() * 7 / 4),
             timeline: MutationBatch::with_capacity(chunk.len(), chunk.bytes() / 2),
             events: Vec::with_capacity(chunk.len()),
-            bytes: chunk.bytes() as u64,
             ..Processed::default()
         },
         key: Vec::new(),
@@ -79,35 +100,37 @@ pub fn process_chunk(stages: &Stages, source: &ChunkSource<'_>, chunk: &Chunk) -
     };
     match (&rows, source.columns) {
         (Some(rows), Some(columns)) => {
-            for (record, row) in chunk.records().zip(rows.iter()) {
+            for (index, (record, row)) in chunk.records().zip(rows.iter()).enumerate() {
                 let outcome = match row {
-                    Some(row) if row.len() == columns.len() => {
+                    Some(row) if row.len() == columns.len() && !is_cut(&record) => {
                         job.worker.csv(columns, row.fields(), job.place_of(&record))
                     }
-                    Some(row) => unreadable(format!(
-                        "has {} fields, the header has {}",
-                        row.len(),
-                        columns.len()
-                    )),
-                    None => unreadable(defect(&record)),
+                    Some(row) if row.len() != columns.len() && !is_cut(&record) => unreadable(
+                        format!("has {} fields, the header has {}", row.len(), columns.len()),
+                    ),
+                    _ => job.unreadable(&record),
                 };
-                job.judge(&record, outcome);
+                job.judge(index, &record, outcome);
             }
         }
         _ => {
-            for record in chunk.records() {
+            for (index, record) in chunk.records().enumerate() {
                 let text = std::str::from_utf8(record.raw)
                     .ok()
                     .filter(|_| record.defect.is_none());
                 let outcome = match text {
                     Some(text) => job.worker.json(text, job.place_of(&record)),
-                    None => unreadable(defect(&record)),
+                    None => job.unreadable(&record),
                 };
-                job.judge(&record, outcome);
+                job.judge(index, &record, outcome);
             }
         }
     }
     job.done
+}
+
+fn is_cut(record: &Record<'_>) -> bool {
+    record.defect.is_some_and(Defect::is_cut)
 }
 
 fn unreadable<'a>(message: String) -> Outcome<'a> {
@@ -117,13 +140,6 @@ fn unreadable<'a>(message: String) -> Outcome<'a> {
         has_time: false,
         findings,
     }
-}
-
-fn defect(record: &Record<'_>) -> String {
-    record.defect.map_or_else(
-        || "is not valid UTF-8".to_owned(),
-        |defect| defect.to_string(),
-    )
 }
 
 struct Job<'s, 'a> {
@@ -144,9 +160,23 @@ impl<'s> Job<'s, '_> {
         }
     }
 
+    /// The outcome of a record that is no text, or has a defect.
+    fn unreadable<'o>(&mut self, record: &Record<'_>) -> Outcome<'o> {
+        let Some(defect) = record.defect else {
+            let (_, count) = self.done.not_utf8.get_or_insert((record.position, 0));
+            *count += 1;
+            return unreadable("is not valid UTF-8".to_owned());
+        };
+        if defect == Defect::UnclosedArray {
+            self.done.problem = Some(defect.to_string());
+        }
+        unreadable(defect.to_string())
+    }
+
     /// Decides what becomes of a record, and counts it.
-    fn judge(&mut self, record: &Record<'_>, outcome: Outcome<'_>) {
-        self.done.ledger.read += 1;
+    fn judge(&mut self, index: usize, record: &Record<'_>, outcome: Outcome<'_>) {
+        let length = record.position.length;
+        self.done.ledger.read(length);
         let Outcome {
             event,
             has_time,
@@ -157,30 +187,39 @@ impl<'s> Job<'s, '_> {
             None => Verdict::Reject,
         };
         match (verdict, event) {
-            (Verdict::Filter, _) => self.done.ledger.filtered += 1,
+            (Verdict::Filter, _) => self.done.ledger.filter(length),
             (Verdict::Accept, Some(event)) => match self.encode_key(&event) {
-                Ok(()) => self.accept(record, &event, &findings),
+                Ok(()) => self.accept(index, record, &event, &findings),
                 Err(finding) => {
                     findings.push(finding);
-                    self.reject(record, findings);
+                    self.reject(index, record, findings);
                     return;
                 }
             },
             _ => {
-                self.reject(record, findings);
+                self.reject(index, record, findings);
                 return;
             }
         }
         self.done.ledger.find(&findings);
     }
 
-    fn reject(&mut self, record: &Record<'_>, findings: Vec<Finding>) {
-        self.done.ledger.find(&findings);
-        self.done.ledger.reject(&findings);
-        self.done.letters.push(Letter {
-            position: record.position,
-            raw: record.raw.to_vec(),
+    fn reject(&mut self, index: usize, record: &Record<'_>, findings: Vec<Finding>) {
+        self.done.ledger.reject(&findings, record.position.length);
+        let config_hash = &self.stages.pipeline.fingerprint;
+        letter::write(
+            self.source,
+            config_hash,
+            record,
+            &findings,
+            &mut self.done.letters,
+        );
+        let written = self.done.letters.get(self.done.letters.len() - 1);
+        let hash = letter::hash(xxh3_128(written.key()));
+        self.done.rejected.push(Rejected {
+            record: index,
             findings,
+            hash,
         });
     }
 
@@ -194,7 +233,13 @@ impl<'s> Job<'s, '_> {
     }
 
     /// Writes the rows of an event whose key is encoded.
-    fn accept(&mut self, record: &Record<'_>, event: &Event<'_>, findings: &[Finding]) {
+    fn accept(
+        &mut self,
+        index: usize,
+        record: &Record<'_>,
+        event: &Event<'_>,
+        findings: &[Finding],
+    ) {
         let stages = self.stages;
         let hour = event.timestamp.hour();
         self.timeline_key.clear();
@@ -219,7 +264,13 @@ impl<'s> Job<'s, '_> {
             &stages.timeline_columns,
             &mut self.done.timeline,
         );
-        self.done.events.push((self.identity(event), hour));
+        let hash = RowHash::of(self.done.facts.get(self.done.facts.len() - 1));
+        self.done.events.push(Accepted {
+            record: index,
+            identity: self.identity(event, hash.key),
+            hour,
+            hash,
+        });
     }
 
     /// `file:line@offset`
@@ -234,13 +285,13 @@ impl<'s> Job<'s, '_> {
         self.place.push_str(number.format(offset));
     }
 
-    fn identity(&self, event: &Event<'_>) -> Identity {
+    fn identity(&self, event: &Event<'_>, key_hash: u128) -> Identity {
         match &self.stages.pipeline.event.event_id {
             EventIdSpec::Natural(_) => Identity::natural(
                 event.user_id.as_deref().unwrap_or_default(),
                 &event.event_id,
             ),
-            EventIdSpec::Content | EventIdSpec::Place => Identity::of_key(&self.key),
+            EventIdSpec::Content | EventIdSpec::Place => Identity::of_hash(key_hash),
         }
     }
 }
@@ -260,24 +311,4 @@ fn warnings(findings: &[Finding]) -> String {
     } else {
         serde_json::to_string(&warnings).expect("texts are JSON")
     }
-}
-
-/// Every reason of a rejected record as a JSON array of objects.
-pub(crate) fn reasons(findings: &[Finding]) -> String {
-    let mut reasons = String::from("[");
-    for (index, finding) in findings.iter().enumerate() {
-        let text = |text: &str| serde_json::to_string(text).expect("a text is JSON");
-        let separator = if index == 0 { "" } else { "," };
-        write!(
-            reasons,
-            "{separator}{{\"reason\":{},\"subject\":{},\"severity\":{},\"message\":{}}}",
-            text(finding.reason.name()),
-            text(&finding.subject),
-            text(finding.severity.name()),
-            text(&finding.message),
-        )
-        .expect("writing to a string");
-    }
-    reasons.push(']');
-    reasons
 }

@@ -1,33 +1,233 @@
-//! The record of a run, which outlives it.
+//! The records of runs and of their inputs, which outlive them.
 
-use rowmill_model::MutationBatch;
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt as _;
 use rowmill_model::columns::{family, state, table};
-use rowmill_rowkey::{RunKey, Timestamp};
-use rowmill_store::{Store, StoreExt as _};
+use rowmill_model::{MutationBatch, Row};
+use rowmill_rowkey::{FileKey, KeyRange, RunKey, Timestamp};
+use rowmill_store::{Scan, Store, StoreExt as _};
+use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
 use crate::error::Error;
+use crate::file_ledger::{FileLedger, FileStatus};
 use crate::ledger::Ledger;
+use crate::rfc3339;
 
-/// Writes the ledger of a finished run.
-pub(crate) async fn record(
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// Reads inputs.
+    Ingest,
+    /// Tries dead letters again.
+    Replay,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// It has not ended, or was killed.
+    Unfinished,
+    /// It was stopped, and can be taken up again.
+    Interrupted,
+    /// Something failed; it can be taken up again.
+    Failed,
+    /// More records were rejected than allowed, so it stopped.
+    TooManyRejects,
+    /// All was read, but some inputs are damaged.
+    Damaged,
+    /// All was read.
+    Done,
+}
+
+impl RunStatus {
+    /// The word that tables show.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unfinished => "unfinished",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+            Self::TooManyRejects => "too many rejects",
+            Self::Damaged => "damaged",
+            Self::Done => "done",
+        }
+    }
+
+    /// The exit code of a command that ended so; none while it has not ended.
+    pub fn exit_code(self) -> Option<u8> {
+        match self {
+            Self::Unfinished => None,
+            Self::Done => Some(0),
+            Self::Failed | Self::Damaged => Some(1),
+            Self::TooManyRejects => Some(3),
+            Self::Interrupted => Some(130),
+        }
+    }
+}
+
+/// The record of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// What it is called in the rows it wrote.
+    pub run: String,
+    /// What it does.
+    pub kind: RunKind,
+    /// When it began.
+    #[serde(with = "rfc3339")]
+    pub started: Timestamp,
+    /// When it ended, the last time.
+    #[serde(default, with = "rfc3339::option")]
+    pub finished: Option<Timestamp>,
+    /// How it ended.
+    pub status: RunStatus,
+    /// The exit code that goes with it.
+    #[serde(default)]
+    pub exit_code: Option<u8>,
+    /// Fingerprint of the pipeline file.
+    pub config_hash: String,
+    /// Its inputs.
+    pub files: Vec<String>,
+    /// What became of every record: the sum of its inputs' ledgers.
+    pub ledger: Ledger,
+    /// The fact rows that were written.
+    pub facts: Digest,
+    /// The dead letters that were written.
+    pub letters: Digest,
+}
+
+impl Run {
+    /// A run that begins.
+    pub(crate) fn begun(run: &str, kind: RunKind, started: Timestamp, config_hash: &str) -> Self {
+        Self {
+            run: run.to_owned(),
+            kind,
+            started,
+            finished: None,
+            status: RunStatus::Unfinished,
+            exit_code: None,
+            config_hash: config_hash.to_owned(),
+            files: Vec::new(),
+            ledger: Ledger::default(),
+            facts: Digest::default(),
+            letters: Digest::default(),
+        }
+    }
+
+    /// Sets how it ended.
+    pub(crate) fn end(&mut self, status: RunStatus, now: Timestamp) {
+        self.status = status;
+        self.exit_code = status.exit_code();
+        self.finished = Some(now);
+    }
+
+    /// Sums up its inputs.
+    pub(crate) fn sum_up<'a>(&mut self, files: impl Iterator<Item = &'a FileLedger>) {
+        (self.ledger, self.facts, self.letters) = Default::default();
+        for file in files {
+            self.ledger.merge(&file.ledger);
+            self.facts.merge(&file.facts);
+            self.letters.merge(&file.letters);
+        }
+    }
+
+    /// Writes the record.
+    pub(crate) fn write(&self, batch: &mut MutationBatch) -> Result<(), Error> {
+        let key = RunKey(self.run.as_str().into()).encode();
+        let key = key.map_err(|error| Error::Query(error.to_string()))?;
+        let json = serde_json::to_vec(self).expect("a run is JSON");
+        let mut row = batch.row(&key);
+        let time = self.started.cell_micros();
+        row.set(family::STATE, state::LEDGER.as_bytes(), time, &json);
+        row.finish();
+        Ok(())
+    }
+}
+
+/// All runs, the latest first.
+pub async fn runs(store: &dyn Store) -> Result<Vec<Run>, Error> {
+    let mut found = Vec::new();
+    let mut rows = store.scan(table::STATE, Scan::range(RunKey::all()).with_latest_only());
+    while let Some(row) = rows.try_next().await? {
+        if let Some(json) = row.value(family::STATE, state::LEDGER.as_bytes()) {
+            found.push(parse::<Run>(&row, json)?);
+        }
+    }
+    found.sort_by(|a, b| (b.started, &b.run).cmp(&(a.started, &a.run)));
+    Ok(found)
+}
+
+/// One run.
+pub async fn run(store: &dyn Store, run: &str) -> Result<Run, Error> {
+    find_run(store, run)
+        .await?
+        .ok_or_else(|| Error::Query(format!("there is no run `{run}`; see `rowmill runs list`")))
+}
+
+pub(crate) async fn find_run(store: &dyn Store, run: &str) -> Result<Option<Run>, Error> {
+    let key = RunKey(run.into()).encode();
+    let key = key.map_err(|error| Error::Query(error.to_string()))?;
+    let Some(row) = store.row(table::STATE, &key).await? else {
+        return Ok(None);
+    };
+    let json = row.value(family::STATE, state::LEDGER.as_bytes());
+    json.map(|json| parse(&row, json)).transpose()
+}
+
+/// The ledgers of inputs, by name, each with those of its runs, the earliest first.
+pub type FileLedgers = BTreeMap<String, Vec<FileLedger>>;
+
+/// The ledgers of every input there ever was.
+pub async fn file_ledgers(store: &dyn Store) -> Result<FileLedgers, Error> {
+    read_files(store, Scan::range(FileKey::all())).await
+}
+
+/// The ledgers of the inputs `names`.
+pub(crate) async fn ledgers_of<'a>(
     store: &dyn Store,
-    run: &str,
-    now: Timestamp,
-    ledger: &Ledger,
-) -> Result<(), Error> {
-    let key = RunKey(run.into())
-        .encode()
-        .map_err(|error| Error::Query(error.to_string()))?;
-    let json = serde_json::to_vec(ledger).expect("a ledger is JSON");
-    let mut batch = MutationBatch::new();
-    let mut row = batch.row(&key);
-    row.set(
-        family::STATE,
-        state::LEDGER.as_bytes(),
-        now.cell_micros(),
-        &json,
-    );
-    row.finish();
-    store.apply_all(table::STATE, batch).await?;
-    Ok(())
+    names: impl Iterator<Item = &'a str>,
+) -> Result<FileLedgers, Error> {
+    let key = |name: &str| FileKey(name.into()).encode().map(KeyRange::single);
+    let ranges = names.map(key).collect::<Result<Vec<_>, _>>();
+    let ranges = ranges.map_err(|error| Error::Query(error.to_string()))?;
+    read_files(store, Scan::ranges(ranges)).await
+}
+
+async fn read_files(store: &dyn Store, scan: Scan) -> Result<FileLedgers, Error> {
+    let mut files = FileLedgers::new();
+    let mut rows = store.scan(table::STATE, scan.with_latest_only());
+    while let Some(row) = rows.try_next().await? {
+        let mut ledgers = Vec::new();
+        for cell in row.cells() {
+            ledgers.push(parse::<FileLedger>(&row, cell.value)?);
+        }
+        ledgers.sort_by(|a, b| (a.started, &a.run).cmp(&(b.started, &b.run)));
+        if let Some(first) = ledgers.first() {
+            files.insert(first.file.clone(), ledgers);
+        }
+    }
+    Ok(files)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(row: &Row, json: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(json).map_err(|error| {
+        let key = String::from_utf8_lossy(row.key());
+        Error::Row(format!("{key}: {error}"))
+    })
+}
+
+/// The worst of what became of inputs.
+pub(crate) fn status_of<'a>(files: impl Iterator<Item = &'a FileLedger>) -> RunStatus {
+    let mut status = RunStatus::Done;
+    for file in files {
+        match file.status {
+            FileStatus::Unfinished => return RunStatus::Unfinished,
+            FileStatus::Broken => status = RunStatus::Damaged,
+            FileStatus::Done if file.damage().is_some() => status = RunStatus::Damaged,
+            FileStatus::Done => {}
+        }
+    }
+    status
 }

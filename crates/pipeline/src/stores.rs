@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rowmill_bigtable::{BigtableStore, Client};
 use rowmill_embedded::EmbeddedStore;
 use rowmill_model::TABLES;
-use rowmill_store::{Admin, AdminExt as _, MemoryStore, Store};
+use rowmill_store::{Admin, AdminExt as _, MemoryStore, Meter, Metered, Store};
 
 use crate::error::Error;
 
@@ -106,6 +106,8 @@ pub struct OpenStore {
     pub store: Arc<dyn Store>,
     /// The tables.
     pub admin: Arc<dyn Admin>,
+    /// What goes to the store and comes from it, each attempt counted.
+    pub meter: Meter,
     /// Whether tables are made when they are first needed. On Bigtable somebody decides about them: writing rows takes less of a
     /// permission than making tables.
     makes_tables: bool,
@@ -113,11 +115,20 @@ pub struct OpenStore {
 
 impl OpenStore {
     fn of<S: Store + Admin>(store: S, makes_tables: bool) -> Self {
-        let store = Arc::new(store);
+        let (store, meter) = (Arc::new(store), Meter::default());
         Self {
-            store: store.clone(),
+            store: Arc::new(Metered::new(store.clone(), meter.clone())),
             admin: store,
+            meter,
             makes_tables,
+        }
+    }
+
+    /// The same store with something around it.
+    pub fn wearing(self, wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>) -> Self {
+        Self {
+            store: wrap(self.store),
+            ..self
         }
     }
 

@@ -1,128 +1,110 @@
-//! Collects rows into batches and writes them while the next are being collected, as many at once as the store likes.
+//! Writes batches while the next are being collected, as many at once as the store likes, and moves the checkpoints.
+//!
+//! A batch is *durable* once its facts, its timeline rows, its dead letters and the marks of its hours are. Batches become durable in
+//! any order; a checkpoint moves only over those that are, and all before them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rowmill_model::MutationBatch;
-use rowmill_model::columns::{family, letter, state, table};
-use rowmill_rowkey::{DeadLetterKey, Hour, PendingKey};
-use rowmill_store::{Store, StoreExt as _};
+use rowmill_model::columns::{family, state, table};
+use rowmill_rowkey::{Hour, PendingKey};
+use rowmill_store::{Error as StoreError, ErrorKind, Store, StoreExt as _};
 use tokio::task::JoinSet;
 
+use crate::batch::Batch;
+use crate::control::Control;
 use crate::error::Error;
-use crate::process::{Letter, reasons};
-
-/// Everything that is written together.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) facts: MutationBatch,
-    pub(crate) timeline: MutationBatch,
-    pub(crate) letters: MutationBatch,
-    pub(crate) hours: BTreeSet<Hour>,
-}
-
-impl Batch {
-    /// An empty batch that will be about `rows` rows or `bytes` bytes large when it is written: it never grows by
-    /// doubling, which for buffers of this size would hold three times the memory.
-    pub(crate) fn with_capacity(rows: usize, bytes: usize) -> Self {
-        // What one more chunk may add after the last look at the size.
-        const MARGIN_BYTES: usize = 2 << 20;
-        const ROW_BYTES_MIN: usize = 256;
-        let (rows, facts_bytes) = (rows.min(bytes / ROW_BYTES_MIN), bytes / 5 * 4);
-        let rows = rows + rows / 8;
-        Self {
-            facts: MutationBatch::with_capacity(rows, facts_bytes + MARGIN_BYTES),
-            timeline: MutationBatch::with_capacity(rows, bytes - facts_bytes + MARGIN_BYTES),
-            ..Self::default()
-        }
-    }
-
-    pub(crate) fn rows(&self) -> usize {
-        self.facts.len() + self.letters.len()
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.facts.bytes() + self.timeline.bytes() + self.letters.bytes()
-    }
-
-    /// Adds a rejected record.
-    pub(crate) fn push_letter(
-        &mut self,
-        source: &str,
-        run: &str,
-        config_hash: &str,
-        letter: &Letter,
-    ) -> Result<(), rowmill_rowkey::Error> {
-        let position = letter.position;
-        let key = DeadLetterKey {
-            source: source.into(),
-            offset: position.offset,
-        }
-        .encode()?;
-        let mut row = self.letters.row(&key);
-        // A dead letter has no event time; one fixed timestamp makes writing it again write the same cells.
-        let mut set = |name: &str, value: &[u8]| row.set(family::LETTER, name.as_bytes(), 0, value);
-        set(letter::ATTEMPTS, &1_i64.to_be_bytes());
-        set(letter::CONFIG_HASH, config_hash.as_bytes());
-        set(letter::LENGTH, &position.length.to_be_bytes());
-        set(letter::LINE, &position.line.to_be_bytes());
-        set(letter::OFFSET, &position.offset.to_be_bytes());
-        set(letter::RAW, &letter.raw);
-        set(letter::REASONS, reasons(&letter.findings).as_bytes());
-        set(letter::RECORD, &position.number.to_be_bytes());
-        set(letter::RUN, run.as_bytes());
-        set(letter::SOURCE, source.as_bytes());
-        row.finish();
-        Ok(())
-    }
-}
+use crate::file_ledger::FileLedger;
+use crate::open_file::OpenFile;
+use crate::refused;
 
 /// Writes batches, some at once, while the next is being collected.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    store: Arc<dyn Store>,
-    run: String,
-    writing: JoinSet<Result<Batch, Error>>,
+    target: Target,
+    writing: JoinSet<Result<Written, Error>>,
+    /// The number of the next batch.
+    next: u64,
+    /// Batches that are durable while one before them is not.
+    waiting: BTreeMap<u64, Batch>,
+    /// The first batch that is not durable.
+    frontier: u64,
+    ledgers: Vec<FileLedger>,
+    /// Inputs whose checkpoint moved and is not written yet.
+    moved: BTreeSet<usize>,
+    checkpointing: JoinSet<Result<(), Error>>,
     /// Batches that were written, emptied, for their memory.
     spare: Vec<Batch>,
+    control: Control,
+}
+
+/// A batch that is durable.
+#[derive(Debug)]
+struct Written {
+    number: u64,
+    rows: u64,
+    batch: Batch,
+}
+
+/// Where batches go, and what they come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) files: Arc<[OpenFile]>,
+    pub(crate) config_hash: Arc<str>,
 }
 
 impl Writer {
-    pub(crate) fn new(store: Arc<dyn Store>, run: &str) -> Self {
+    /// A writer that moves the checkpoints of `ledgers`, one for each input.
+    pub(crate) fn new(target: Target, ledgers: Vec<FileLedger>, control: Control) -> Self {
         Self {
-            store,
-            run: run.to_owned(),
+            target,
             writing: JoinSet::new(),
+            next: 0,
+            waiting: BTreeMap::new(),
+            frontier: 0,
+            ledgers,
+            moved: BTreeSet::new(),
+            checkpointing: JoinSet::new(),
             spare: Vec::new(),
+            control,
         }
     }
 
     /// Starts writing a batch, once no more of them are being written than the store likes.
     pub(crate) async fn write(&mut self, batch: Batch) -> Result<(), Error> {
-        let most = self.store.capability().writes.batches_in_flight.max(1);
+        let most = self
+            .target
+            .store
+            .capability()
+            .writes
+            .batches_in_flight
+            .max(1);
         while self.writing.len() >= most {
             self.wait_for_one().await?;
         }
-        let (store, run) = (Arc::clone(&self.store), self.run.clone());
-        self.writing
-            .spawn(async move { write(&*store, &run, batch).await });
+        let (target, number) = (self.target.clone(), self.next);
+        self.next += 1;
+        let rows = batch.rows() as u64;
+        self.control.sent(rows);
+        self.writing.spawn(async move {
+            Ok(Written {
+                number,
+                rows,
+                batch: target.write(batch).await?,
+            })
+        });
         Ok(())
     }
 
-    /// Waits until everything is written.
-    pub(crate) async fn wait(&mut self) -> Result<(), Error> {
+    /// Waits until everything is durable and every checkpoint written, and gives the ledgers.
+    pub(crate) async fn finish(mut self) -> Result<Vec<FileLedger>, Error> {
         while !self.writing.is_empty() {
             self.wait_for_one().await?;
         }
-        Ok(())
-    }
-
-    async fn wait_for_one(&mut self) -> Result<(), Error> {
-        if let Some(written) = self.writing.join_next().await {
-            self.spare
-                .push(written.expect("writing a batch does not panic")?);
-        }
-        Ok(())
+        self.wait_for_checkpoint().await?;
+        Ok(self.ledgers)
     }
 
     /// An empty batch of `rows` or `bytes`, with the memory of one that was written if there is one.
@@ -131,30 +113,121 @@ impl Writer {
         spare.unwrap_or_else(|| Batch::with_capacity(rows, bytes))
     }
 
-    /// Marks hours as awaiting aggregation.
-    pub(crate) async fn mark(&self, hours: &BTreeSet<Hour>) -> Result<(), Error> {
-        mark(&*self.store, &self.run, hours).await
+    async fn wait_for_one(&mut self) -> Result<(), Error> {
+        let Some(written) = self.writing.join_next().await else {
+            return Ok(());
+        };
+        let written = written.expect("writing a batch does not panic")?;
+        self.control.wrote(written.rows);
+        self.waiting.insert(written.number, written.batch);
+        while let Some(mut batch) = self.waiting.remove(&self.frontier) {
+            self.frontier += 1;
+            for (file, progress) in std::mem::take(&mut batch.progress) {
+                self.ledgers[file].advance(progress);
+                self.moved.insert(file);
+            }
+            batch.clear();
+            self.spare.push(batch);
+        }
+        self.start_checkpoint().await
+    }
+
+    /// Starts to write the checkpoints that moved, after those that are being written: so that none moves back.
+    async fn start_checkpoint(&mut self) -> Result<(), Error> {
+        self.wait_for_checkpoint().await?;
+        let mut batch = MutationBatch::new();
+        for file in std::mem::take(&mut self.moved) {
+            self.ledgers[file].write(&mut batch);
+        }
+        let store = Arc::clone(&self.target.store);
+        self.checkpointing
+            .spawn(async move { Ok(store.apply_all(table::STATE, batch).await?) });
+        Ok(())
+    }
+
+    async fn wait_for_checkpoint(&mut self) -> Result<(), Error> {
+        match self.checkpointing.join_next().await {
+            Some(written) => written.expect("writing a checkpoint does not panic"),
+            None => Ok(()),
+        }
     }
 }
 
-/// The hours are marked before their events are written: a run that dies between the two leaves hours to aggregate that
-/// did not change, never changed hours that nobody aggregates.
-async fn write(store: &dyn Store, run: &str, batch: Batch) -> Result<Batch, Error> {
-    mark(store, run, &batch.hours).await?;
-    let [facts, timeline, letters] = [batch.facts, batch.timeline, batch.letters].map(Arc::new);
-    let (a, b, c) = futures::join!(
-        store.apply_all(table::FACT, Arc::clone(&facts)),
-        store.apply_all(table::TIMELINE, Arc::clone(&timeline)),
-        store.apply_all(table::DEAD_LETTERS, Arc::clone(&letters)),
-    );
-    a.and(b).and(c)?;
-    let [facts, timeline, letters] = [facts, timeline, letters].map(emptied);
-    Ok(Batch {
-        facts,
-        timeline,
-        letters,
-        hours: BTreeSet::new(),
-    })
+impl Target {
+    /// Makes a batch durable, and gives it back for its memory, with the progress that it is worth.
+    ///
+    /// Hours are marked before their events are written, so that events of a run that dies do not wait for it to be taken up; and
+    /// again after, because whoever aggregated meanwhile did not see all of them.
+    async fn write(&self, mut batch: Batch) -> Result<Batch, Error> {
+        self.mark(&batch).await?;
+        let [facts, timeline, letters] = [
+            std::mem::take(&mut batch.facts),
+            std::mem::take(&mut batch.timeline),
+            std::mem::take(&mut batch.letters),
+        ]
+        .map(Arc::new);
+        let (a, b, c) = futures::join!(
+            self.apply(table::FACT, &facts),
+            self.apply(table::TIMELINE, &timeline),
+            self.store
+                .apply_all(table::DEAD_LETTERS, Arc::clone(&letters)),
+        );
+        c?;
+        let refused = refused::rows(a?, b?)?;
+        if !refused.is_empty() {
+            // Letters first: a record is never nowhere.
+            let instead = refused::letters(self, &mut batch, &facts, &refused);
+            self.store.apply_all(table::DEAD_LETTERS, instead).await?;
+            let rows = refused.keys().copied();
+            refused::remove(&*self.store, &facts, &timeline, rows).await?;
+        }
+        self.mark(&batch).await?;
+        batch.facts = emptied(facts);
+        batch.timeline = emptied(timeline);
+        batch.letters = emptied(letters);
+        Ok(batch)
+    }
+
+    async fn apply(
+        &self,
+        table: &str,
+        rows: &Arc<MutationBatch>,
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.store.apply(table, Arc::clone(rows)).await
+    }
+
+    /// Marks the hours of a batch as awaiting aggregation.
+    async fn mark(&self, batch: &Batch) -> Result<(), Error> {
+        let Some((file, _)) = batch.progress.first_key_value() else {
+            return Ok(());
+        };
+        let run = self.files[*file].run.as_bytes();
+        mark(&*self.store, run, &batch.hours).await
+    }
+}
+
+/// Marks hours as awaiting aggregation.
+pub(crate) async fn mark(
+    store: &dyn Store,
+    run: &[u8],
+    hours: &BTreeSet<Hour>,
+) -> Result<(), Error> {
+    let mut batch = MutationBatch::new();
+    for hour in hours {
+        let mut row = batch.row(&PendingKey(*hour).encode());
+        row.set(family::STATE, state::PENDING.as_bytes(), 0, run);
+        row.finish();
+    }
+    store.apply_all(table::STATE, batch).await?;
+    Ok(())
+}
+
+/// Whether a row can never be written, whatever is done about the store or the table.
+pub(crate) fn is_refused(error: &StoreError) -> bool {
+    error.kind() == ErrorKind::InvalidArgument
 }
 
 /// The memory of a batch, if the store is done with it.
@@ -162,15 +235,4 @@ fn emptied(batch: Arc<MutationBatch>) -> MutationBatch {
     let mut batch = Arc::try_unwrap(batch).unwrap_or_default();
     batch.clear();
     batch
-}
-
-async fn mark(store: &dyn Store, run: &str, hours: &BTreeSet<Hour>) -> Result<(), Error> {
-    let mut batch = MutationBatch::new();
-    for hour in hours {
-        let mut row = batch.row(&PendingKey(*hour).encode());
-        row.set(family::STATE, state::PENDING.as_bytes(), 0, run.as_bytes());
-        row.finish();
-    }
-    store.apply_all(table::STATE, batch).await?;
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 use std::collections::HashSet;
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
 /// What makes two records the same event, as 128 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,9 +19,9 @@ impl Identity {
         Self(hash.digest128())
     }
 
-    /// The identity of an event whose id is a hash: its row key.
-    pub fn of_key(key: &[u8]) -> Self {
-        Self(xxh3_128(key))
+    /// The identity of an event whose id is a hash: a hash of its row key.
+    pub fn of_hash(key_hash: u128) -> Self {
+        Self(key_hash)
     }
 }
 

@@ -35,6 +35,13 @@ impl<'a> TimelineKey<'a> {
         out.extend_from_slice(fact_key);
     }
 
+    /// The bytes of the fact key that a key's bytes end with, as they stand.
+    pub fn fact_bytes(bytes: &[u8]) -> Result<&[u8], Error> {
+        let (_, rest) = part::split(bytes);
+        let (_, rest) = part::split(part::expect_more(rest, Part::Hour)?);
+        part::expect_more(rest, Part::UserId)
+    }
+
     /// The fact key within the key's bytes, with the hour checked against it.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
         let (bucket, rest) = part::split(bytes);

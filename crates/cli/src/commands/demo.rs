@@ -40,8 +40,8 @@ pub(crate) async fn run(arguments: &DemoArguments, printer: &mut Printer) -> Res
     let inputs = Inputs::find(&files, None)?.prepare(&stages)?;
     let report = ingest(&stages, &store.store, inputs, &options, &control).await?;
     ledger::print(&report, printer)?;
-    if report.interrupted {
-        return Ok(ledger::status(&report, None, printer));
+    if report.stopped.is_some() {
+        return Ok(ledger::status(&report, printer));
     }
     printer.line("")?;
     let done = aggregate(&stages, &store.store, AggregateOptions::Pending, &control).await?;

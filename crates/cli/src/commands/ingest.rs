@@ -14,7 +14,7 @@ use super::{aggregate as aggregate_command, ledger};
 use crate::arguments::{Format, Global, IngestArguments, InputArguments};
 use crate::exit::{ExitStatus, UsageError};
 use crate::printer::Printer;
-use crate::progress::Progress;
+use crate::progress::{Progress, Watchdog};
 use crate::session;
 
 /// Reads files and says what is wrong with them.
@@ -25,16 +25,12 @@ pub(crate) async fn check(
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
     let inputs = prepare(&stages, arguments, printer).await?;
-    let report = read(
-        &stages,
-        None,
-        inputs,
-        arguments,
-        &session::control(),
-        printer,
-    )
-    .await?;
-    finish(&stages, &report, arguments, printer)
+    let control = session::control();
+    let options = options(&stages, arguments, false);
+    let progress = Progress::watch("reading", &control, inputs.bytes(), printer.is_quiet());
+    let report = check_inputs(&stages, inputs, &options, &control).await?;
+    drop(progress);
+    finish(&stages, &report, printer)
 }
 
 /// Reads files into the fact table.
@@ -44,23 +40,11 @@ pub(crate) async fn run(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     if arguments.dry_run {
-        let status = check(global, &arguments.input, printer).await?;
-        printer.say("a dry run: nothing was written");
-        return Ok(status);
+        return dry_run(global, arguments, printer).await;
     }
     let stages = session::stages(global)?;
-    let inputs = prepare(&stages, &arguments.input, printer).await?;
-    let store = session::store(global).await?;
-    let report = read(
-        &stages,
-        Some(&store),
-        inputs,
-        &arguments.input,
-        &session::control(),
-        printer,
-    )
-    .await?;
-    finish(&stages, &report, &arguments.input, printer)
+    let (_, report) = read(global, &stages, arguments, &session::control(), printer).await?;
+    finish(&stages, &report, printer)
 }
 
 /// Reads files into the fact table, aggregates what changed, and sums up.
@@ -70,22 +54,12 @@ pub(crate) async fn run_all(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     if arguments.dry_run {
-        return run(global, arguments, printer).await;
+        return dry_run(global, arguments, printer).await;
     }
     let stages = session::stages(global)?;
-    let inputs = prepare(&stages, &arguments.input, printer).await?;
-    let store = session::store(global).await?;
     let control = session::control();
-    let report = read(
-        &stages,
-        Some(&store),
-        inputs,
-        &arguments.input,
-        &control,
-        printer,
-    )
-    .await?;
-    let status = finish(&stages, &report, &arguments.input, printer)?;
+    let (store, report) = read(global, &stages, arguments, &control, printer).await?;
+    let status = finish(&stages, &report, printer)?;
     if status == ExitStatus::Interrupted {
         return Ok(status);
     }
@@ -93,6 +67,16 @@ pub(crate) async fn run_all(
     let done = aggregate(&stages, &store.store, AggregateOptions::Pending, &control).await?;
     drop(progress);
     aggregate_command::print(done, printer)?;
+    Ok(status)
+}
+
+async fn dry_run(
+    global: &Global,
+    arguments: &IngestArguments,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
+    let status = check(global, &arguments.input, printer).await?;
+    printer.say("a dry run: nothing was written");
     Ok(status)
 }
 
@@ -106,44 +90,50 @@ async fn prepare(
         return Err(UsageError("a ledger is printed as a table or as json".into()).into());
     }
     let inputs = Inputs::find(&arguments.inputs, arguments.input_format.map(Into::into))?;
+    if inputs.left_out > 0 {
+        let count = inputs.left_out;
+        printer.say(&format!(
+            "{count} files were left out: their names end with none of csv, tsv, json, jsonl, ndjson"
+        ));
+    }
     let stages = Arc::clone(stages);
     // A pipe may keep this waiting, which must not keep Ctrl-C waiting.
     Ok(tokio::task::spawn_blocking(move || inputs.prepare(&stages)).await??)
 }
 
-/// Checks the inputs, or ingests them if there is a store.
-async fn read(
-    stages: &Arc<Stages>,
-    store: Option<&OpenStore>,
-    inputs: PreparedInputs,
-    arguments: &InputArguments,
-    control: &Control,
-    printer: &Printer,
-) -> Result<IngestReport> {
-    let duplicate_window = usize::try_from(arguments.duplicate_window).unwrap_or(usize::MAX / 4);
-    let options = IngestOptions {
+fn options(stages: &Stages, arguments: &InputArguments, again: bool) -> IngestOptions {
+    IngestOptions {
         examples: arguments.examples,
-        duplicate_window,
+        duplicate_window: usize::try_from(arguments.duplicate_window).unwrap_or(usize::MAX / 4),
+        max_rejects: arguments.max_rejects.or(stages.pipeline().max_rejects),
+        again,
         ..session::ingest_options()
-    };
-    let _progress = Progress::watch("reading", control, inputs.bytes(), printer.is_quiet());
-    Ok(match store {
-        Some(store) => ingest(stages, &store.store, inputs, &options, control).await?,
-        None => check_inputs(stages, inputs, &options, control).await?,
-    })
+    }
 }
 
-fn finish(
-    stages: &Stages,
-    report: &IngestReport,
-    arguments: &InputArguments,
-    printer: &mut Printer,
-) -> Result<ExitStatus> {
+/// Ingests the inputs, and says so when nothing moves meanwhile.
+async fn read(
+    global: &Global,
+    stages: &Arc<Stages>,
+    arguments: &IngestArguments,
+    control: &Control,
+    printer: &Printer,
+) -> Result<(OpenStore, IngestReport)> {
+    let inputs = prepare(stages, &arguments.input, printer).await?;
+    let store = session::store(global).await?;
+    let options = options(stages, &arguments.input, arguments.again);
+    let _progress = Progress::watch("reading", control, inputs.bytes(), printer.is_quiet());
+    let _watchdog = Watchdog::start(control);
+    let report = ingest(stages, &store.store, inputs, &options, control).await;
+    session::log_store(&store);
+    Ok((store, report?))
+}
+
+fn finish(stages: &Stages, report: &IngestReport, printer: &mut Printer) -> Result<ExitStatus> {
     ledger::print(report, printer)?;
     printer.finish()?;
     warn_of_retention(stages, report, printer);
-    let limit = arguments.max_rejects.or(stages.pipeline().max_rejects);
-    Ok(ledger::status(report, limit, printer))
+    Ok(ledger::status(report, printer))
 }
 
 /// Says so when events were written that are older than what the pipeline file keeps.

@@ -2,17 +2,21 @@
 
 use std::io;
 
-use rowmill_model::RejectLimit;
-use rowmill_pipeline::IngestReport;
+use rowmill_pipeline::{IngestReport, Ledger, RunStatus, Standing, Stopped};
 use serde_json::json;
 
-use crate::exit::ExitStatus;
+use crate::exit::{ExitStatus, INTERRUPTED};
 use crate::printer::{Printer, grouped};
 
 /// Prints the report of a run.
 pub(crate) fn print(report: &IngestReport, printer: &mut Printer) -> io::Result<()> {
     for name in &report.empty {
         printer.say(&format!("{name}: holds no records"));
+    }
+    for (name, standing) in &report.standings {
+        if let Some(text) = shown(standing) {
+            printer.say(&format!("{name}: {text}"));
+        }
     }
     if !printer.is_for_people() {
         let examples: Vec<_> = report
@@ -22,10 +26,78 @@ pub(crate) fn print(report: &IngestReport, printer: &mut Printer) -> io::Result<
             .collect();
         let rejected = report.ledger.rejected();
         return printer.json(&json!({
-            "ledger": report.ledger, "rejected": rejected, "examples": examples, "interrupted": report.interrupted,
+            "ledger": report.ledger,
+            "rejected": rejected,
+            "examples": examples,
+            "damaged": damaged(report),
+            "done_already": done_already(report),
+            "status": report.status(),
+            "interrupted": report.stopped == Some(Stopped::Interrupted),
         }));
     }
-    let ledger = &report.ledger;
+    if report
+        .standings
+        .iter()
+        .all(|(_, standing)| is_done(standing))
+        && !report.standings.is_empty()
+    {
+        printer.say("there is nothing to do; see --again");
+        return Ok(());
+    }
+    print_counts(&report.ledger, printer)?;
+    print_violations(report, printer)?;
+    print_examples(report, printer)
+}
+
+fn is_done(standing: &Standing) -> bool {
+    matches!(standing, Standing::Done { .. })
+}
+
+fn done_already(report: &IngestReport) -> Vec<&str> {
+    let done = report
+        .standings
+        .iter()
+        .filter(|(_, standing)| is_done(standing));
+    done.map(|(name, _)| name.as_str()).collect()
+}
+
+fn damaged(report: &IngestReport) -> Vec<serde_json::Value> {
+    let damaged = report.damaged.iter();
+    damaged
+        .map(|(file, problem)| json!({"file": file, "problem": problem}))
+        .collect()
+}
+
+/// What is worth saying of how an input stands to what was ingested before.
+fn shown(standing: &Standing) -> Option<String> {
+    Some(match standing {
+        Standing::New => return None,
+        Standing::Resumed { run, position } => {
+            format!("goes on at byte {} of run {run}", grouped(*position))
+        }
+        Standing::Done {
+            run,
+            other_config: false,
+        } => format!("is done already, in run {run}"),
+        Standing::Done { run, .. } => {
+            format!("is done already, in run {run} under another pipeline file")
+        }
+        Standing::Grown { from } => format!(
+            "has grown since it was ingested; what is new from byte {} on is read",
+            grouped(*from)
+        ),
+        Standing::Changed => {
+            "is another file than the one of that name that was ingested; all of it is read"
+                .to_owned()
+        }
+        Standing::OtherConfig => {
+            "was begun under another pipeline file; all of it is read".to_owned()
+        }
+    })
+}
+
+/// Prints what became of records.
+pub(crate) fn print_counts(ledger: &Ledger, printer: &mut Printer) -> io::Result<()> {
     let mut rows = vec![row("read", ledger.read), row("written", ledger.written)];
     rows.extend([
         row("duplicate", ledger.duplicate),
@@ -38,9 +110,7 @@ pub(crate) fn print(report: &IngestReport, printer: &mut Printer) -> io::Result<
             .iter()
             .map(|(reason, count)| row(&format!("  {reason}"), *count)),
     );
-    printer.plain_table(&["records".to_owned(), "count".to_owned()], rows)?;
-    print_violations(report, printer)?;
-    print_examples(report, printer)
+    printer.plain_table(&["records".to_owned(), "count".to_owned()], rows)
 }
 
 fn row(name: &str, count: u64) -> Vec<String> {
@@ -77,24 +147,27 @@ fn print_examples(report: &IngestReport, printer: &mut Printer) -> io::Result<()
 }
 
 /// The exit status of a run that came to its end, one way or another.
-pub(crate) fn status(
-    report: &IngestReport,
-    limit: Option<RejectLimit>,
-    printer: &mut Printer,
-) -> ExitStatus {
-    if report.interrupted {
-        printer
-            .say("interrupted: what was done so far is kept; run the same command again to go on");
-        return ExitStatus::Interrupted;
-    }
-    let (rejected, read) = (report.ledger.rejected(), report.ledger.read);
-    if limit.is_some_and(|limit| limit.is_exceeded(rejected, read)) {
+pub(crate) fn status(report: &IngestReport, printer: &mut Printer) -> ExitStatus {
+    for (name, damage) in &report.damaged {
         printer.fail(&format!(
-            "{} of {} records were rejected, more than allowed",
-            grouped(rejected),
-            grouped(read)
+            "{name}: damaged: {damage}; everything else was kept"
         ));
-        return ExitStatus::TooManyRejects;
     }
-    ExitStatus::Done
+    match report.status() {
+        RunStatus::Interrupted => {
+            printer.say(INTERRUPTED);
+            ExitStatus::Interrupted
+        }
+        RunStatus::TooManyRejects => {
+            let (rejected, read) = (report.ledger.rejected(), report.ledger.read);
+            printer.fail(&format!(
+                "{} of {} records were rejected, more than allowed",
+                grouped(rejected),
+                grouped(read)
+            ));
+            ExitStatus::TooManyRejects
+        }
+        RunStatus::Done => ExitStatus::Done,
+        RunStatus::Damaged | RunStatus::Failed | RunStatus::Unfinished => ExitStatus::Failed,
+    }
 }

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
-use rowmill_ingest::{Compression, Error};
+use rowmill_ingest::{Compression, Error, ReadAhead};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 const BOTH: [Compression; 2] = [Compression::Gzip, Compression::Zstd];
@@ -20,13 +20,17 @@ fn compress(compression: Compression, content: &[u8]) -> Vec<u8> {
     }
 }
 
-/// All that can be read, and whether that was everything.
+/// All that can be read, and whether that was everything; on a thread of its own or not.
 fn decompress(compression: Compression, bytes: Vec<u8>) -> (Vec<u8>, bool) {
-    let mut content = Vec::new();
-    let read = compression
-        .decompress(std::io::Cursor::new(bytes))
-        .read_to_end(&mut content);
-    (content, read.is_ok())
+    let open = || compression.decompress(std::io::Cursor::new(bytes.clone()));
+    let read_all = |mut input: Box<dyn std::io::Read>| {
+        let mut content = Vec::new();
+        let read = input.read_to_end(&mut content);
+        (content, read.is_ok())
+    };
+    let found = read_all(open());
+    assert_eq!(found, read_all(Box::new(ReadAhead::new(open()))));
+    found
 }
 
 proptest! {

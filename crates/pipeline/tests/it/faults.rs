@@ -1,116 +1,232 @@
-//! A store that fails at random: whatever happened or was reported, running again until it is done gives the right totals.
+//! Stores that fail and processes that die: whatever happened or was reported, taking the run up until it is done leaves the same
+//! bytes as if nothing had happened.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use futures::stream::BoxStream;
 use proptest::prelude::*;
-use rowmill_model::{MutationBatch, Row};
-use rowmill_store::{Capability, Error, ErrorKind, Result, Scan, Store};
+use rowmill_model::Row;
+use rowmill_model::columns::table;
+use rowmill_pipeline::{
+    Control, Error, FileLedger, FileStatus, IngestOptions, IngestReport, Stages, file_ledgers,
+    ingest,
+};
+use rowmill_rowkey::Timestamp;
+use rowmill_store::testing::{FixedRandom, ManualTimer};
+use rowmill_store::{Chaos, Faulty, Retry, RetryBudget, Scan, Store, StoreExt as _};
+use tokio::sync::Notify;
 
-use crate::{aggregate_pending, exported, generated, ingest_all, memory_store, stages};
+use crate::{
+    aggregate_pending, exported, generated, ingest_all, inputs, memory_store, options, stages,
+};
 
-/// Fails about one write in three: before it happened, after it happened, or with half of its rows done.
-#[derive(Debug)]
-struct Faulty {
-    inner: Arc<dyn Store>,
-    state: AtomicU64,
+/// Every cell of the tables that an ingest writes.
+pub(crate) async fn tables(store: &dyn Store) -> BTreeMap<&'static str, Vec<Row>> {
+    let mut tables = BTreeMap::new();
+    for name in [table::FACT, table::TIMELINE, table::DEAD_LETTERS] {
+        tables.insert(name, store.rows(name, Scan::all()).await.unwrap());
+    }
+    tables
 }
 
-impl Faulty {
-    /// The next of a stream of numbers that follows from the seed.
-    fn next(&self) -> u64 {
-        let step = |state: u64| {
-            Some(
-                state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407),
-            )
+/// What the ledgers say, without what two runs may differ in.
+pub(crate) async fn ledgers(store: &dyn Store) -> Vec<FileLedger> {
+    let files = file_ledgers(store).await.unwrap();
+    let all = files.into_values().flatten();
+    all.filter(|ledger| ledger.status == FileStatus::Done)
+        .collect()
+}
+
+/// How a store fails, and a process dies.
+#[derive(Debug, Clone)]
+struct Trouble {
+    seed: u64,
+    /// One process for each, which dies at that write; those after them live.
+    deaths: Vec<u64>,
+    unavailable: f64,
+    lost_reply: f64,
+    /// Whether failed writes are tried again before the run gives up.
+    retries: bool,
+}
+
+fn trouble() -> impl Strategy<Value = Trouble> {
+    let deaths = prop::collection::vec(1..30_u64, 0..6);
+    let failures = (0.0..0.25_f64, 0.0..0.25_f64);
+    (any::<u64>(), deaths, failures, any::<bool>()).prop_map(
+        |(seed, deaths, (unavailable, lost_reply), retries)| Trouble {
+            seed,
+            deaths,
+            unavailable,
+            lost_reply,
+            retries,
+        },
+    )
+}
+
+impl Trouble {
+    /// The store of the process `number`, and what tells that it died.
+    fn store(&self, inner: &Arc<dyn Store>, number: usize) -> (Arc<dyn Store>, Arc<Notify>) {
+        let dead = Arc::new(Notify::new());
+        let chaos = Chaos {
+            unavailable: self.unavailable,
+            lost_reply: self.lost_reply,
+            kill_at: self.deaths.get(number).copied(),
+            ..Chaos::default()
         };
-        self.state
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, step)
-            .unwrap()
-            >> 33
+        let notify = Arc::clone(&dead);
+        let kill = Arc::new(move || notify.notify_one());
+        let seed = self.seed.wrapping_add(number as u64);
+        let faulty = Faulty::new(Arc::clone(inner), chaos, seed, kill);
+        if !self.retries {
+            return (Arc::new(faulty), dead);
+        }
+        let budget = RetryBudget {
+            attempts_max: 4,
+            duration_max: Duration::from_hours(1),
+            ..RetryBudget::default()
+        };
+        let timer = Arc::new(ManualTimer::default());
+        let retrying = Retry::with_timer(faulty, budget, timer, Arc::new(FixedRandom(0.5)));
+        (Arc::new(retrying), dead)
     }
 }
 
-#[async_trait]
-impl Store for Faulty {
-    fn capability(&self) -> Capability {
-        self.inner.capability()
+/// The options of process `number`: each has a name and a time of its own, and batches as small as its files.
+fn process(number: usize, small: bool) -> IngestOptions {
+    let now = i64::try_from(number).unwrap() * 1_000_000;
+    IngestOptions {
+        now: Timestamp::from_micros(now).unwrap(),
+        batch_rows: if small { 40 } else { 300 },
+        threads: 2,
+        ..options(&format!("run {number}"))
     }
+}
 
-    async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
-        let failure = || Error::new(ErrorKind::Unavailable, "injected").with_unknown_effect();
-        match self.next() % 10 {
-            0 => Err(failure()),
-            1 => {
-                self.inner.apply(table, batch).await?;
-                Err(failure())
+/// One process: until it is done, fails, or dies.
+async fn live(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    dead: &Notify,
+    paths: &[&Path],
+    options: &IngestOptions,
+) -> Option<Result<IngestReport, Error>> {
+    let inputs = inputs(paths).prepare(stages).unwrap();
+    let control = Control::default();
+    tokio::select! {
+        ended = ingest(stages, store, inputs, options, &control) => Some(ended),
+        () = dead.notified() => None,
+    }
+}
+
+/// One process after the other until one is done, and the number of the first that got as far as to write its name.
+async fn until_done(
+    stages: &Arc<Stages>,
+    inner: &Arc<dyn Store>,
+    trouble: &Trouble,
+    paths: &[&Path],
+) -> usize {
+    let mut first = None;
+    for number in 0..2_000 {
+        let (store, dead) = trouble.store(inner, number);
+        let ended = live(stages, &store, &dead, paths, &process(number, true)).await;
+        let begun = !file_ledgers(&**inner).await.unwrap().is_empty();
+        if begun {
+            first.get_or_insert(number);
+        }
+        match ended {
+            Some(Ok(report)) => {
+                assert!(report.stopped.is_none() && report.ledger.is_balanced());
+                return first.unwrap_or(number);
             }
-            2 => {
-                let mut half = MutationBatch::new();
-                batch.iter().step_by(2).for_each(|row| half.push(row));
-                let outcomes = self.inner.apply(table, Arc::new(half)).await?;
-                let mut outcomes = outcomes.into_iter();
-                Ok((0..batch.len())
-                    .map(|row| {
-                        if row % 2 == 0 {
-                            outcomes.next().unwrap()
-                        } else {
-                            Err(failure())
-                        }
-                    })
-                    .collect())
-            }
-            _ => self.inner.apply(table, batch).await,
+            Some(Err(error)) => assert_eq!(error.to_string(), "injected by --chaos"),
+            None => {}
         }
     }
-
-    fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
-        self.inner.scan(table, scan)
-    }
+    panic!("it ends at some time");
 }
 
-async fn check(seed: u64) {
+async fn check(trouble: Trouble, compressed: bool) {
     let folder = tempfile::tempdir().unwrap();
-    let stages = stages(&[]);
-    let json = generated(folder.path(), "a.jsonl", 300, seed);
-    let csv = generated(folder.path(), "b.csv", 200, seed + 1);
-    let sound = memory_store().await;
-    ingest_all(&stages, &sound.store, &[&json, &csv], "run")
+    // Natural ids, so that a repeat in another place would overwrite what the first one wrote.
+    let stages = stages(&["event.filter=event_type != 'Home'"]);
+    let json = generated(folder.path(), "a.jsonl", 400, trouble.seed % 5);
+    // The same sessions again, and more of them: duplicates over two files.
+    let csv = generated(folder.path(), "b.csv", 500, trouble.seed % 5);
+    let json = if compressed { gzipped(&json) } else { json };
+    let paths = [json.as_path(), csv.as_path()];
+
+    let disturbed = memory_store().await.store;
+    let first = until_done(&stages, &disturbed, &trouble, &paths).await;
+    let sound = memory_store().await.store;
+    let inputs = inputs(&paths).prepare(&stages).unwrap();
+    let options = process(first, false);
+    let report = ingest(&stages, &sound, inputs, &options, &Control::default())
         .await
         .unwrap();
-    aggregate_pending(&stages, &sound.store).await.unwrap();
+    assert!(
+        report.ledger.duplicate > 0 && report.ledger.rejected() > 0 && report.ledger.filtered > 0
+    );
 
-    let inner = memory_store().await.store;
-    let faulty: Arc<dyn Store> = Arc::new(Faulty {
-        inner: Arc::clone(&inner),
-        state: AtomicU64::new(seed),
-    });
-    let mut runs = 0;
-    while let Err(error) = ingest_all(&stages, &faulty, &[&json, &csv], "run").await {
-        assert_eq!(error.to_string(), "injected");
-        runs += 1;
-        assert!(runs < 1_000, "it ends at some time");
-        // Whoever aggregates between two attempts sees half of the events, and must see the rest later.
-        let _half = aggregate_pending(&stages, &faulty).await;
-    }
-    while aggregate_pending(&stages, &faulty).await.is_err() {}
     assert_eq!(
-        exported(&stages, &*inner).await,
-        exported(&stages, &*sound.store).await,
-        "after {runs} failed runs"
+        tables(&*disturbed).await,
+        tables(&*sound).await,
+        "{trouble:?}"
+    );
+    assert_eq!(
+        ledgers(&*disturbed).await,
+        ledgers(&*sound).await,
+        "{trouble:?}"
     );
 }
 
+/// A file as `gzip` leaves it.
+pub(crate) fn gzipped(path: &Path) -> std::path::PathBuf {
+    let packed = path.with_extension("jsonl.gz");
+    let file = std::fs::File::create(&packed).unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    std::io::copy(&mut std::fs::File::open(path).unwrap(), &mut encoder).unwrap();
+    encoder.finish().unwrap();
+    packed
+}
+
+fn block_on(future: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    runtime.block_on(future);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn running_until_it_is_done_gives_the_right_totals(seed in any::<u32>()) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        runtime.block_on(check(u64::from(seed)));
+    fn taking_a_run_up_leaves_the_same_bytes(trouble in trouble(), compressed in any::<bool>()) {
+        block_on(check(trouble, compressed));
+    }
+
+    #[test]
+    fn whoever_aggregates_between_two_attempts_misses_nothing(trouble in trouble()) {
+        block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let stages = stages(&[]);
+            let json = generated(folder.path(), "a.jsonl", 300, trouble.seed % 100);
+            let sound = memory_store().await;
+            ingest_all(&stages, &sound.store, &[&json], "run").await.unwrap();
+            aggregate_pending(&stages, &sound.store).await.unwrap();
+            let inner = memory_store().await.store;
+            for number in 0..2_000 {
+                let (store, dead) = trouble.store(&inner, number);
+                let ended = live(&stages, &store, &dead, &[&json], &process(number, true)).await;
+                // They see a part of the events, and must see the rest later.
+                aggregate_pending(&stages, &inner).await.unwrap();
+                if matches!(ended, Some(Ok(_))) {
+                    break;
+                }
+            }
+            assert_eq!(exported(&stages, &*inner).await, exported(&stages, &*sound.store).await);
+        });
     }
 }

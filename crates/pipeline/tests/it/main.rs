@@ -18,7 +18,7 @@ use rowmill_pipeline::{
     open_store,
 };
 use rowmill_rowkey::Timestamp;
-use rowmill_store::Store;
+use rowmill_store::{ManualClock, Store};
 
 pub(crate) fn stages(set: &[&str]) -> Arc<Stages> {
     let set: Vec<_> = set.iter().map(|&setting| setting.to_owned()).collect();
@@ -67,9 +67,11 @@ pub(crate) fn inputs(paths: &[&Path]) -> Inputs {
 }
 
 pub(crate) fn options(run: &str) -> IngestOptions {
+    let now = Timestamp::from_micros(1_000).unwrap();
     IngestOptions {
         batch_rows: 300,
-        ..IngestOptions::new(run, Timestamp::from_micros(1_000).unwrap())
+        clock: Arc::new(ManualClock::new(now)),
+        ..IngestOptions::new(run, now)
     }
 }
 

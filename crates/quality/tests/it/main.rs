@@ -152,7 +152,7 @@ proptest! {
         let mut seen = Seen::new(window);
         let mut all = HashSet::new();
         for id in ids {
-            let new = seen.insert(Identity::of_key(&[id]));
+            let new = seen.insert(Identity::of_hash(id.into()));
             let really_new = all.insert(id);
             prop_assert!(!really_new || new, "a new identity is never called a duplicate");
             if all.len() <= window {

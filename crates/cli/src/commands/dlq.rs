@@ -1,0 +1,412 @@
+//! `dlq`: dead letters.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use futures::TryStreamExt as _;
+use rowmill_ingest::Format as InputFormat;
+use rowmill_pipeline::{
+    Control, DeadLetter, LetterFilter, LetterStats, ReplayOptions, ReplayReport, Stages,
+    export_letters, letter, letter_stats, letters, purge_letters, replay,
+};
+use rowmill_store::Store;
+use serde_json::json;
+
+use super::ledger;
+use crate::arguments::{
+    Dlq, ExportLetters, Global, LetterFilterArguments, ListLetters, PurgeArguments, ReplayArguments,
+};
+use crate::exit::{ExitStatus, INTERRUPTED, UsageError};
+use crate::printer::{Printer, grouped};
+use crate::progress::Progress;
+use crate::session;
+
+/// Does what is to be done with dead letters.
+pub(crate) async fn run(global: &Global, dlq: &Dlq, printer: &mut Printer) -> Result<ExitStatus> {
+    let opened = match dlq {
+        // They need the pipeline file, and an error in it comes first.
+        Dlq::Replay(_) | Dlq::WhatIf(_) => {
+            session::stages(global)?;
+            session::existing_store(global).await?
+        }
+        _ => session::existing_store(global).await?,
+    };
+    let store = &opened.store;
+    match dlq {
+        Dlq::List(arguments) => list(&**store, arguments, printer).await?,
+        Dlq::Show(arguments) => show(&letter(&**store, &arguments.key).await?, printer)?,
+        Dlq::Stats(filter) => stats(&letter_stats(&**store, &of(filter)).await?, printer)?,
+        Dlq::Export(arguments) => export(&**store, arguments, printer).await?,
+        Dlq::Purge(arguments) => return purge(&**store, arguments, printer).await,
+        Dlq::Replay(arguments) => {
+            let stages = session::stages(global)?;
+            let options = replay_options(arguments);
+            return try_again(&stages, store, options, printer).await;
+        }
+        Dlq::WhatIf(filter) => {
+            let stages = session::stages(global)?;
+            let options = ReplayOptions {
+                filter: of(filter),
+                dry_run: true,
+                ..new_replay()
+            };
+            return try_again(&stages, store, options, printer).await;
+        }
+    }
+    Ok(ExitStatus::Done)
+}
+
+fn of(arguments: &LetterFilterArguments) -> LetterFilter {
+    LetterFilter {
+        reason: arguments.reason.clone(),
+        field: arguments.field.clone(),
+        source: arguments.source.clone(),
+        since: arguments.since,
+    }
+}
+
+async fn list(store: &dyn Store, arguments: &ListLetters, printer: &mut Printer) -> Result<()> {
+    let mut found = letters(store, &of(&arguments.filter))?;
+    let mut shown = Vec::new();
+    let mut more = false;
+    while let Some(letter) = found.try_next().await? {
+        if shown.len() == arguments.limit {
+            more = true;
+            break;
+        }
+        shown.push(letter);
+    }
+    if !printer.is_for_people() {
+        for letter in &shown {
+            printer.json(&letter.to_json())?;
+        }
+        return Ok(());
+    }
+    if shown.is_empty() {
+        printer.say("no dead letters");
+        return Ok(());
+    }
+    let header = ["place", "wrong", "attempts", "first seen", "key"].map(str::to_owned);
+    printer.plain_table(&header, shown.iter().map(row).collect())?;
+    if more {
+        printer.say("there are more; see --limit, or count them with `rowmill dlq stats`");
+    }
+    Ok(())
+}
+
+fn row(letter: &DeadLetter) -> Vec<String> {
+    let rejecting = letter.reasons.iter().filter(|reason| reason.is_rejecting());
+    let reasons: Vec<_> = rejecting
+        .map(rowmill_pipeline::LetterReason::name)
+        .collect();
+    vec![
+        letter.place(),
+        reasons.join(", "),
+        letter.attempts.to_string(),
+        letter.first_seen.to_string(),
+        letter.key.clone(),
+    ]
+}
+
+fn show(letter: &DeadLetter, printer: &mut Printer) -> Result<()> {
+    if !printer.is_for_people() {
+        return Ok(printer.json(&letter.to_json())?);
+    }
+    let position = letter.position;
+    for line in [
+        format!("key          {}", letter.key),
+        format!("source       {}", letter.source),
+        format!(
+            "place        record {}, line {}, byte {}, {} bytes",
+            position.number, position.line, position.offset, position.length
+        ),
+        format!("format       {}", letter.format.name()),
+        format!("stage        {}", letter.stage),
+        format!("run          {}", letter.run),
+        format!("config hash  {}", letter.config_hash),
+        format!("first seen   {}", letter.first_seen),
+        format!("attempts     {}", letter.attempts),
+    ] {
+        printer.line(&line)?;
+    }
+    printer.line("reasons")?;
+    for reason in &letter.reasons {
+        let value = reason.value.as_ref().map(|value| format!(" ({value:?})"));
+        let value = value.unwrap_or_default();
+        printer.line(&format!(
+            "  {}: {}{value}, {}",
+            reason.name(),
+            reason.message,
+            reason.severity
+        ))?;
+    }
+    let cut = if letter.cut {
+        ", of which only the beginning was kept"
+    } else {
+        ""
+    };
+    printer.line(&format!("raw{cut}"))?;
+    printer.out().write_all(&letter.raw)?;
+    Ok(printer.line("")?)
+}
+
+fn stats(stats: &LetterStats, printer: &mut Printer) -> Result<()> {
+    let time = |time: Option<rowmill_rowkey::Timestamp>| time.map(|time| time.to_string());
+    if !printer.is_for_people() {
+        return Ok(printer.json(&json!({
+            "letters": stats.letters,
+            "bytes": stats.bytes,
+            "by_reason": stats.by_reason,
+            "by_source": stats.by_source,
+            "by_stage": stats.by_stage,
+            "oldest": time(stats.oldest),
+            "newest": time(stats.newest),
+            "attempts_max": stats.attempts_max,
+        }))?);
+    }
+    printer.line(&format!(
+        "{} dead letters of {} bytes, tried up to {} times",
+        grouped(stats.letters),
+        grouped(stats.bytes),
+        stats.attempts_max
+    ))?;
+    if let (Some(oldest), Some(newest)) = (time(stats.oldest), time(stats.newest)) {
+        printer.line(&format!("first seen from {oldest} to {newest}"))?;
+    }
+    for (title, counts) in [
+        ("wrong", &stats.by_reason),
+        ("source", &stats.by_source),
+        ("stage", &stats.by_stage),
+    ] {
+        if counts.is_empty() {
+            continue;
+        }
+        printer.line("")?;
+        let mut rows: Vec<_> = counts.iter().collect();
+        rows.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        let rows = rows
+            .into_iter()
+            .map(|(name, count)| vec![name.clone(), grouped(*count)]);
+        printer.plain_table(&[title.to_owned(), "letters".to_owned()], rows.collect())?;
+    }
+    Ok(())
+}
+
+async fn export(store: &dyn Store, arguments: &ExportLetters, printer: &mut Printer) -> Result<()> {
+    let filter = of(&arguments.filter);
+    let control = session::control();
+    let count = match &arguments.out {
+        Some(path) => {
+            let mut out = io::BufWriter::new(create(path)?);
+            let count = write_letters(store, &filter, arguments.raw, &mut out, &control).await?;
+            out.flush()?;
+            count
+        }
+        None => write_letters(store, &filter, arguments.raw, printer.out(), &control).await?,
+    };
+    if let Some(path) = &arguments.out {
+        printer.say(&format!(
+            "{} dead letters in {}",
+            grouped(count),
+            path.display()
+        ));
+    }
+    Ok(())
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| path.display().to_string())
+}
+
+async fn write_letters(
+    store: &dyn Store,
+    filter: &LetterFilter,
+    raw: bool,
+    out: &mut (dyn Write + Send),
+    control: &Control,
+) -> Result<u64> {
+    if raw {
+        write_raw(store, filter, out).await
+    } else {
+        Ok(export_letters(store, filter, out, control).await?)
+    }
+}
+
+/// The raw records as a file of their format: of CSV with a header, which must be the same for all.
+async fn write_raw(
+    store: &dyn Store,
+    filter: &LetterFilter,
+    out: &mut (dyn Write + Send),
+) -> Result<u64> {
+    let mut found = letters(store, filter)?;
+    let mut first: Option<(bool, Option<Vec<String>>)> = None;
+    let mut count = 0;
+    while let Some(letter) = found.try_next().await? {
+        let shape = (letter.format == InputFormat::Csv, letter.columns.clone());
+        match &first {
+            None => {
+                if let Some(columns) = &shape.1 {
+                    let mut header = csv::Writer::from_writer(Vec::new());
+                    header.write_record(columns)?;
+                    out.write_all(&header.into_inner()?)?;
+                }
+                first = Some(shape);
+            }
+            Some(known) if *known != shape => {
+                let message = "the letters come from files of different formats or columns, which cannot stand in one file; choose with --source";
+                return Err(UsageError(message.to_owned()).into());
+            }
+            Some(_) => {}
+        }
+        out.write_all(&letter.raw)?;
+        out.write_all(b"\n")?;
+        count += 1;
+    }
+    out.flush()?;
+    Ok(count)
+}
+
+fn new_replay() -> ReplayOptions {
+    let options = session::ingest_options();
+    ReplayOptions {
+        run: options.run,
+        now: options.now,
+        filter: LetterFilter::default(),
+        limit: None,
+        rate: None,
+        dry_run: false,
+        clock: options.clock,
+    }
+}
+
+fn replay_options(arguments: &ReplayArguments) -> ReplayOptions {
+    ReplayOptions {
+        filter: of(&arguments.filter),
+        limit: arguments.limit,
+        rate: arguments.rate,
+        dry_run: arguments.dry_run,
+        ..new_replay()
+    }
+}
+
+async fn try_again(
+    stages: &std::sync::Arc<Stages>,
+    store: &std::sync::Arc<dyn Store>,
+    options: ReplayOptions,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
+    let control = session::control();
+    let progress = Progress::watch("replaying", &control, 0, printer.is_quiet());
+    let report = replay(stages, store, &options, &control).await?;
+    drop(progress);
+    print_replay(&report, options.dry_run, printer)?;
+    printer.finish()?;
+    if report.interrupted {
+        printer.say(INTERRUPTED);
+        return Ok(ExitStatus::Interrupted);
+    }
+    Ok(ExitStatus::Done)
+}
+
+fn print_replay(report: &ReplayReport, dry_run: bool, printer: &mut Printer) -> Result<()> {
+    if !printer.is_for_people() {
+        let by_reason: serde_json::Map<_, _> = report
+            .by_reason
+            .iter()
+            .map(|(reason, (tried, passed))| {
+                (reason.clone(), json!({"tried": tried, "passed": passed}))
+            })
+            .collect();
+        return Ok(printer.json(&json!({
+            "tried": report.tried,
+            "passed": report.passed,
+            "by_reason": by_reason,
+            "ledger": report.ledger,
+            "dry_run": dry_run,
+            "interrupted": report.interrupted,
+        }))?);
+    }
+    let passes = if dry_run { "would pass" } else { "passed" };
+    printer.line(&format!(
+        "{} of {} dead letters {passes}",
+        grouped(report.passed),
+        grouped(report.tried)
+    ))?;
+    if report.tried == 0 {
+        return Ok(());
+    }
+    printer.line("")?;
+    let header = ["was wrong", "letters", passes].map(str::to_owned);
+    let rows = report
+        .by_reason
+        .iter()
+        .map(|(reason, (tried, passed))| vec![reason.clone(), grouped(*tried), grouped(*passed)]);
+    printer.plain_table(&header, rows.collect())?;
+    printer.line("")?;
+    ledger::print_counts(&report.ledger, printer)?;
+    if dry_run {
+        printer.say("a dry run: nothing was written");
+    }
+    Ok(())
+}
+
+async fn purge(
+    store: &dyn Store,
+    arguments: &PurgeArguments,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
+    let filter = of(&arguments.filter);
+    let count = letter_stats(store, &filter).await?.letters;
+    if arguments.dry_run || count == 0 {
+        printer.line(&format!("{} dead letters would be removed", grouped(count)))?;
+        return Ok(ExitStatus::Done);
+    }
+    if !arguments.yes && !is_confirmed(count)? {
+        let message = format!(
+            "{} dead letters would be removed for good; say --yes",
+            grouped(count)
+        );
+        return Err(UsageError(message).into());
+    }
+    let mut archive = arguments.archive.as_deref().map(new_file).transpose()?;
+    let mut keep = |letters: &[DeadLetter]| match &mut archive {
+        Some(file) => {
+            for letter in letters {
+                writeln!(file, "{}", letter.to_json())?;
+            }
+            file.sync_data()
+        }
+        None => Ok(()),
+    };
+    let removed = purge_letters(store, &filter, &mut keep, &session::control()).await?;
+    printer.line(&format!("{} dead letters were removed", grouped(removed)))?;
+    if let Some(path) = &arguments.archive {
+        printer.say(&format!("they are kept in {}", path.display()));
+    }
+    Ok(ExitStatus::Done)
+}
+
+/// A file that did not exist: an archive replaces nothing.
+fn new_file(path: &Path) -> Result<File> {
+    File::create_new(path)
+        .map_err(|error| UsageError(format!("{}: {error}", path.display())).into())
+}
+
+/// Whether whoever sits at the terminal says yes.
+fn is_confirmed(count: u64) -> Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    let mut err = io::stderr();
+    write!(
+        err,
+        "Remove {} dead letters for good? [y/N] ",
+        grouped(count)
+    )?;
+    err.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,345 @@
+//! What to do with each input of a run: read it, go on in it, or leave it, by what its ledgers say.
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use rowmill_rowkey::Timestamp;
+use rowmill_store::Store;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::digest::Sum;
+use crate::error::Error;
+use crate::file_ledger::{FileLedger, FileStatus};
+use crate::input::{Prepared, PreparedInputs};
+use crate::runs::{FileLedgers, RunKind, ledgers_of};
+
+/// How an input stands to what was ingested before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is new, or is to be ingested again.
+    New,
+    /// A run was stopped in it, and goes on.
+    Resumed {
+        /// The run.
+        run: String,
+        /// Where it goes on, in bytes of content.
+        position: u64,
+    },
+    /// It is done, and there is nothing to do.
+    Done {
+        /// The run that did it.
+        run: String,
+        /// Whether that was under another pipeline file.
+        other_config: bool,
+    },
+    /// It is done and has grown since; what is new is read.
+    Grown {
+        /// Where that begins, in bytes of content.
+        from: u64,
+    },
+    /// It is another file than the one of that name that was ingested; it is read as a new one.
+    Changed,
+    /// A run under another pipeline file was stopped in it; it is read from its beginning.
+    OtherConfig,
+}
+
+/// What is to be done with one input.
+pub(crate) struct Task {
+    pub(crate) prepared: Prepared,
+    /// What became of it so far in the run it belongs to.
+    pub(crate) ledger: FileLedger,
+    pub(crate) role: Role,
+    /// Whether its ledger is new, or was changed by the plan, and is to be written before anything else is.
+    pub(crate) is_new: bool,
+    /// The record at the beginning was a dead letter while it was not whole, of the run that is named.
+    pub(crate) reread: Option<String>,
+}
+
+/// Whether an input is written, or only remembered to tell duplicates in those that are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Records from the checkpoint on are written; those before it are remembered.
+    Write,
+    /// All of it is remembered.
+    Remember,
+}
+
+/// What is to be done with all inputs.
+pub(crate) struct Plan {
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) standings: Vec<(String, Standing)>,
+}
+
+/// The run that inputs belong to which belong to none yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewRun<'a> {
+    pub(crate) run: &'a str,
+    pub(crate) started: Timestamp,
+    pub(crate) config_hash: &'a str,
+}
+
+impl Plan {
+    /// The plan of a job that has no store: everything is new.
+    pub(crate) fn without_store(inputs: PreparedInputs, new_run: NewRun<'_>) -> Self {
+        let tasks = inputs.inputs.into_iter().map(|prepared| {
+            let ledger = new_run.ledger(&prepared);
+            Task::write(prepared, ledger, true)
+        });
+        Self {
+            tasks: tasks.collect(),
+            standings: Vec::new(),
+        }
+    }
+
+    /// Looks up every input. Content is read only where neither size nor time of change tell that it is as it was.
+    pub(crate) async fn of(
+        inputs: PreparedInputs,
+        store: &Arc<dyn Store>,
+        new_run: NewRun<'_>,
+        again: bool,
+    ) -> Result<Self, Error> {
+        let names = inputs.inputs.iter().map(|input| input.name.as_str());
+        let known = ledgers_of(&**store, names).await?;
+        let mut plan = Self {
+            tasks: Vec::new(),
+            standings: Vec::new(),
+        };
+        for prepared in inputs.inputs {
+            plan.add(prepared, &known, new_run, again).await?;
+        }
+        plan.join_interrupted(&known);
+        plan.forget_what_nobody_needs();
+        Ok(plan)
+    }
+
+    /// Inputs that no run knows join the run that is taken up, if there is one: they may be those that it was killed before it
+    /// could name.
+    fn join_interrupted(&mut self, known: &FileLedgers) {
+        let is_resumed = |standing: &Standing| matches!(standing, Standing::Resumed { .. });
+        let resumed = self
+            .standings
+            .iter()
+            .position(|(_, standing)| is_resumed(standing));
+        let Some(ledger) = resumed.map(|at| &self.tasks[at].ledger) else {
+            return;
+        };
+        let (run, started) = (ledger.run.clone(), ledger.started);
+        let unknown = |task: &&mut Task| !known.contains_key(&task.ledger.file);
+        for task in self.tasks.iter_mut().filter(unknown) {
+            task.ledger.run.clone_from(&run);
+            task.ledger.started = started;
+        }
+    }
+
+    async fn add(
+        &mut self,
+        prepared: Prepared,
+        known: &FileLedgers,
+        new_run: NewRun<'_>,
+        again: bool,
+    ) -> Result<(), Error> {
+        let latest = known.get(&prepared.name).and_then(|runs| {
+            let mut ingests = runs.iter().filter(|run| run.kind == RunKind::Ingest);
+            ingests.next_back()
+        });
+        let Some(latest) = latest.filter(|_| !again && prepared.is_repeatable()) else {
+            let ledger = new_run.ledger(&prepared);
+            return Ok(self.push(Task::write(prepared, ledger, true), Standing::New));
+        };
+        let (prepared, relation) = compare(prepared, latest).await?;
+        let other_config = latest.config_hash != new_run.config_hash;
+        match (relation, latest.status) {
+            (Relation::Other, _) => {
+                let ledger = new_run.ledger(&prepared);
+                self.push(Task::write(prepared, ledger, true), Standing::Changed);
+            }
+            (_, FileStatus::Unfinished | FileStatus::Broken) if other_config => {
+                let ledger = new_run.ledger(&prepared);
+                self.push(Task::write(prepared, ledger, true), Standing::OtherConfig);
+            }
+            (Relation::Same { before_tail } | Relation::Grown { before_tail }, status) => {
+                let is_grown = matches!(relation, Relation::Grown { .. });
+                match status {
+                    FileStatus::Done if is_grown => {
+                        self.grow(prepared, latest, before_tail, new_run)
+                    }
+                    FileStatus::Done => self.leave(prepared, latest, other_config),
+                    FileStatus::Unfinished | FileStatus::Broken => {
+                        self.resume(prepared, latest, before_tail);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, task: Task, standing: Standing) {
+        self.standings.push((task.prepared.name.clone(), standing));
+        self.tasks.push(task);
+    }
+
+    fn leave(&mut self, prepared: Prepared, latest: &FileLedger, other_config: bool) {
+        let standing = Standing::Done {
+            run: latest.run.clone(),
+            other_config,
+        };
+        let task = Task {
+            role: Role::Remember,
+            ..Task::write(prepared, latest.clone(), false)
+        };
+        self.push(task, standing);
+    }
+
+    /// Goes on at the checkpoint; where the input broke off in a record, at that record.
+    fn resume(&mut self, prepared: Prepared, latest: &FileLedger, before_tail: u128) {
+        let mut ledger = latest.clone();
+        let tail = ledger.tail.filter(|tail| tail.cut);
+        if let Some(tail) = tail.filter(|tail| tail.offset < ledger.position) {
+            ledger.ledger.take_back_cut(tail.length);
+            ledger.position = tail.offset;
+            ledger.content_hash = Sum(before_tail);
+        }
+        ledger.status = FileStatus::Unfinished;
+        ledger.problem = None;
+        ledger.stamp.clone_from(&prepared.stamp);
+        let standing = Standing::Resumed {
+            run: ledger.run.clone(),
+            position: ledger.position,
+        };
+        let task = Task {
+            reread: tail.map(|_| ledger.run.clone()),
+            ..Task::write(prepared, ledger, true)
+        };
+        self.push(task, standing);
+    }
+
+    /// Reads what is new, from the last record on if that was not closed by a line break.
+    fn grow(
+        &mut self,
+        prepared: Prepared,
+        latest: &FileLedger,
+        before_tail: u128,
+        new_run: NewRun<'_>,
+    ) {
+        let mut ledger = new_run.ledger(&prepared);
+        (ledger.from, ledger.content_hash) = match latest.tail {
+            Some(tail) => (tail.offset, Sum(before_tail)),
+            None => (latest.position, latest.content_hash),
+        };
+        ledger.position = ledger.from;
+        let standing = Standing::Grown { from: ledger.from };
+        let task = Task {
+            reread: latest.tail.map(|_| latest.run.clone()),
+            ..Task::write(prepared, ledger, true)
+        };
+        self.push(task, standing);
+    }
+
+    /// What is done is remembered only for the sake of later inputs of the same run.
+    fn forget_what_nobody_needs(&mut self) {
+        let written: Vec<_> = self
+            .tasks
+            .iter()
+            .map(|task| (task.role, task.ledger.run.clone()))
+            .collect();
+        let mut index = 0;
+        self.tasks.retain(|task| {
+            let later = &written[index + 1..];
+            index += 1;
+            let is_needed = later
+                .iter()
+                .any(|(role, run)| *role == Role::Write && *run == task.ledger.run);
+            task.role == Role::Write || is_needed
+        });
+    }
+}
+
+impl Task {
+    fn write(prepared: Prepared, ledger: FileLedger, is_new: bool) -> Self {
+        Self {
+            prepared,
+            ledger,
+            role: Role::Write,
+            is_new,
+            reread: None,
+        }
+    }
+}
+
+impl NewRun<'_> {
+    fn ledger(&self, prepared: &Prepared) -> FileLedger {
+        let Self {
+            run,
+            started,
+            config_hash,
+        } = *self;
+        FileLedger {
+            stamp: prepared.stamp.clone(),
+            ..FileLedger::new(RunKind::Ingest, &prepared.name, run, started, config_hash)
+        }
+    }
+}
+
+/// How the content of an input stands to what was read of it before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    /// It is the same, as far as it was read; of what comes before its last record, this is the hash.
+    Same { before_tail: u128 },
+    /// It begins with the same, and goes on.
+    Grown { before_tail: u128 },
+    /// It is other content.
+    Other,
+}
+
+async fn compare(prepared: Prepared, latest: &FileLedger) -> Result<(Prepared, Relation), Error> {
+    let is_as_it_was = prepared.stamp.is_some() && prepared.stamp == latest.stamp;
+    if is_as_it_was && latest.status != FileStatus::Broken {
+        return Ok((prepared, Relation::Same { before_tail: 0 }));
+    }
+    let tail = latest.tail.map_or(latest.position, |tail| tail.offset);
+    let (position, expected) = (latest.position, latest.content_hash.0);
+    let compared = tokio::task::spawn_blocking(move || {
+        let relation = compare_content(&prepared, tail, position, expected);
+        (prepared, relation)
+    });
+    let (prepared, relation) = compared.await.expect("comparing content does not panic");
+    let name = prepared.name.clone();
+    let relation = relation.map_err(|source| Error::Read { name, source })?;
+    Ok((prepared, relation))
+}
+
+fn compare_content(
+    prepared: &Prepared,
+    tail: u64,
+    position: u64,
+    expected: u128,
+) -> Result<Relation, rowmill_ingest::Error> {
+    let mut content = prepared.content()?;
+    let mut hash = Xxh3::new();
+    let mut before_tail = hash.digest128();
+    let mut passed = 0;
+    let mut block = vec![0; 256 << 10];
+    while passed < position {
+        let until = if passed < tail { tail } else { position };
+        let most = block
+            .len()
+            .min(usize::try_from(until - passed).unwrap_or(usize::MAX));
+        let read = match content.read(&mut block[..most]) {
+            // What cannot be read that far is not what it was; reading its records will tell why.
+            Ok(0) | Err(_) => return Ok(Relation::Other),
+            Ok(read) => read,
+        };
+        hash.update(&block[..read]);
+        passed += read as u64;
+        if passed == tail {
+            before_tail = hash.digest128();
+        }
+    }
+    if hash.digest128() != expected {
+        return Ok(Relation::Other);
+    }
+    Ok(match content.read(&mut block[..1]) {
+        Ok(0) | Err(_) => Relation::Same { before_tail },
+        Ok(_) => Relation::Grown { before_tail },
+    })
+}

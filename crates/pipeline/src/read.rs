@@ -1,0 +1,191 @@
+//! The reader of an ingest: the chunks of all inputs, in order, on a thread of its own.
+
+use std::sync::Arc;
+
+use futures::stream::{self, Stream};
+use rowmill_ingest::{Chunk, Error};
+use tokio::sync::mpsc;
+
+use crate::control::Control;
+use crate::file_ledger::{FileStatus, Tail};
+use crate::input::OpenChunks;
+use crate::plan::{Role, Task};
+
+/// What the reader gives.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    /// The input, by its place among all.
+    pub(crate) file: usize,
+    pub(crate) content: Content,
+}
+
+/// A part of an input, or its end.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// Records that were written before, and are only remembered.
+    Known(Arc<Chunk>),
+    /// Records to be written.
+    New(Arc<Chunk>),
+    /// There is no more.
+    End(InputEnd),
+}
+
+/// How an input ended.
+#[derive(Debug, Clone)]
+pub(crate) struct InputEnd {
+    pub(crate) status: FileStatus,
+    /// Why it cannot be read on.
+    pub(crate) problem: Option<String>,
+    /// How long its content is, as far as it could be read.
+    pub(crate) position: u64,
+    pub(crate) content_hash: u128,
+    pub(crate) tail: Option<Tail>,
+    /// Whether it has no records at all.
+    pub(crate) is_empty: bool,
+}
+
+/// An input that is to be read.
+struct Reading {
+    file: usize,
+    task: Task,
+    pieces: mpsc::Sender<Piece>,
+    control: Control,
+}
+
+/// The pieces of all inputs in order, a few ahead.
+pub(crate) fn pieces(
+    tasks: Vec<Task>,
+    ahead: usize,
+    control: Control,
+) -> impl Stream<Item = Piece> {
+    let (sender, receiver) = mpsc::channel(ahead);
+    tokio::task::spawn_blocking(move || {
+        for (file, task) in tasks.into_iter().enumerate() {
+            let reading = Reading {
+                file,
+                task,
+                pieces: sender.clone(),
+                control: control.clone(),
+            };
+            if reading.run().is_none() {
+                return;
+            }
+        }
+    });
+    stream::unfold(receiver, |mut receiver| async {
+        Some((receiver.recv().await?, receiver))
+    })
+}
+
+impl Reading {
+    /// Reads the input to its end; none if the job was stopped, or failed.
+    fn run(mut self) -> Option<()> {
+        let mut chunks = match self.task.prepared.open() {
+            Ok(chunks) => chunks,
+            Err(error) => return self.send(Content::End(self.not_opened(&error))),
+        };
+        let mut end = InputEnd {
+            status: FileStatus::Done,
+            problem: None,
+            position: 0,
+            content_hash: 0,
+            tail: None,
+            is_empty: true,
+        };
+        while let Some(next) = chunks.next() {
+            match next {
+                Ok(chunk) => {
+                    end.is_empty = false;
+                    end.tail = tail(&chunk);
+                    self.take(chunk, &mut end)?;
+                }
+                Err(error) => {
+                    end.status = FileStatus::Broken;
+                    end.problem = Some(causes(&error));
+                }
+            }
+            if end.problem.is_some() {
+                break;
+            }
+        }
+        self.finish(&chunks, end)
+    }
+
+    fn finish(&self, chunks: &OpenChunks, mut end: InputEnd) -> Option<()> {
+        if self.task.role == Role::Remember {
+            return Some(());
+        }
+        end.position = chunks.offset();
+        end.content_hash = chunks.content_hash();
+        if end.position < self.task.ledger.position {
+            end.problem.get_or_insert_with(changed);
+        }
+        self.send(Content::End(end))
+    }
+
+    /// Sends a chunk, in two parts if the checkpoint lies in it.
+    fn take(&self, chunk: Chunk, end: &mut InputEnd) -> Option<()> {
+        if self.task.role == Role::Remember {
+            return self.send(Content::Known(Arc::new(chunk)));
+        }
+        let checkpoint = self.task.ledger.position;
+        if chunk.end() == checkpoint && chunk.content_hash() != self.task.ledger.content_hash.0 {
+            end.status = FileStatus::Broken;
+            end.problem = Some(changed());
+            return Some(());
+        }
+        let (known, new) = chunk.split_at(checkpoint);
+        if !known.is_empty() {
+            self.send(Content::Known(Arc::new(known)))?;
+        }
+        if new.is_empty() {
+            return Some(());
+        }
+        self.send(Content::New(Arc::new(new)))
+    }
+
+    /// An input that was there a moment ago.
+    fn not_opened(&self, error: &Error) -> InputEnd {
+        InputEnd {
+            status: FileStatus::Broken,
+            problem: Some(causes(error)),
+            position: self.task.ledger.position,
+            content_hash: self.task.ledger.content_hash.0,
+            tail: self.task.ledger.tail,
+            is_empty: false,
+        }
+    }
+
+    fn send(&self, content: Content) -> Option<()> {
+        if self.control.is_stopped() {
+            return None;
+        }
+        let file = self.file;
+        self.pieces.blocking_send(Piece { file, content }).ok()
+    }
+}
+
+fn tail(chunk: &Chunk) -> Option<Tail> {
+    let position = chunk.open_record()?;
+    let last = chunk.record(chunk.len() - 1);
+    Some(Tail {
+        offset: position.offset,
+        length: position.length,
+        cut: last.defect == Some(rowmill_ingest::Defect::Cut),
+    })
+}
+
+fn changed() -> String {
+    "it changed while it was read; ingest it again with --again".to_owned()
+}
+
+/// An error and what caused it, on one line.
+fn causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

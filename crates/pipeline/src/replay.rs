@@ -1,0 +1,373 @@
+//! The replay job: dead letters through the whole current pipeline once more.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use rowmill_ingest::{Chunk, Chunks, Format, Options};
+use rowmill_model::columns::table;
+use rowmill_model::{Finding, MutationBatch, Reason};
+use rowmill_quality::Seen;
+use rowmill_rowkey::{Hour, Timestamp};
+use rowmill_store::{Clock, Store, StoreExt as _, Throttle};
+use rowmill_transform::Columns;
+
+use crate::control::Control;
+use crate::digest::RowHash;
+use crate::error::Error;
+use crate::file_ledger::{FileLedger, FileStatus};
+use crate::ingest::DUPLICATE_WINDOW;
+use crate::ledger::Ledger;
+use crate::letter::{DeadLetter, LetterReason};
+use crate::letters::{LetterFilter, letters};
+use crate::process::{ChunkSource, Processed, process_chunk};
+use crate::refused;
+use crate::resolved::{Resolution, resolve};
+use crate::runs::{Run, RunKind, RunStatus};
+use crate::stages::Stages;
+use crate::writer::mark;
+
+/// How many letters are tried together.
+const BATCH_LETTERS: u32 = 500;
+
+/// How to replay.
+#[derive(Debug, Clone)]
+pub struct ReplayOptions {
+    /// What the run is called in the rows it writes.
+    pub run: String,
+    /// When it began.
+    pub now: Timestamp,
+    /// Which letters.
+    pub filter: LetterFilter,
+    /// So many at most.
+    pub limit: Option<u64>,
+    /// So many a second at most.
+    pub rate: Option<f64>,
+    /// Say what would become of them, and write nothing.
+    pub dry_run: bool,
+    /// What tells when it ended.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What became of the letters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReplayReport {
+    /// What became of their records.
+    pub ledger: Ledger,
+    /// Letters that were tried.
+    pub tried: u64,
+    /// Those that are letters no more.
+    pub passed: u64,
+    /// By the reason that had kept a letter out, such as `one_of level`: how many were tried, and how many pass now. Only the first
+    /// reason of each counts.
+    pub by_reason: BTreeMap<String, (u64, u64)>,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+}
+
+/// Tries dead letters again: those that pass now are written as events and are letters no more; of the others the attempt is counted.
+pub async fn replay(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    options: &ReplayOptions,
+    control: &Control,
+) -> Result<ReplayReport, Error> {
+    let mut job = Replay::new(stages, store, options);
+    job.record(RunStatus::Unfinished).await?;
+    let found = letters(&**store, &options.filter)?;
+    let limited = options.limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    });
+    let found = futures::StreamExt::take(found, limited);
+    let mut batches = found.try_chunks(job.batch_letters);
+    while !control.is_stopped() {
+        let next = batches.try_next().await.map_err(|failed| failed.1)?;
+        let Some(batch) = next else { break };
+        control.advance(0, batch.len() as u64);
+        job.take(batch).await?;
+        job.record(RunStatus::Unfinished).await?;
+    }
+    let (status, interrupted) = if control.is_stopped() {
+        (RunStatus::Interrupted, true)
+    } else {
+        (RunStatus::Done, false)
+    };
+    job.record(status).await?;
+    let mut report = job.report;
+    report.interrupted = interrupted;
+    for ledger in job.ledgers.values() {
+        report.ledger.merge(&ledger.ledger);
+    }
+    report.ledger.check()?;
+    Ok(report)
+}
+
+struct Replay<'a> {
+    stages: &'a Arc<Stages>,
+    store: &'a Arc<dyn Store>,
+    /// Where one row is written for each letter.
+    dead_letters: Arc<dyn Store>,
+    options: &'a ReplayOptions,
+    batch_letters: usize,
+    columns: HashMap<Vec<String>, Result<Arc<Columns>, String>>,
+    seen: Seen,
+    report: ReplayReport,
+    /// What became of the letters of each source.
+    ledgers: BTreeMap<String, FileLedger>,
+}
+
+/// A letter and what became of it.
+struct Tried {
+    letter: DeadLetter,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    /// Its records pass; there may be more than one in it.
+    Passes(Processed, Chunk),
+    Fails(Vec<Finding>),
+}
+
+/// The events of letters that pass, as rows.
+#[derive(Default)]
+struct Events {
+    facts: MutationBatch,
+    timeline: MutationBatch,
+    hours: BTreeSet<Hour>,
+    /// Of each row: the letter, and the event within it.
+    owners: Vec<(usize, usize)>,
+}
+
+impl<'a> Replay<'a> {
+    fn new(stages: &'a Arc<Stages>, store: &'a Arc<dyn Store>, options: &'a ReplayOptions) -> Self {
+        let dead_letters: Arc<dyn Store> = match options.rate {
+            Some(rate) => Arc::new(Throttle::new(Arc::clone(store), rate)),
+            None => Arc::clone(store),
+        };
+        // What is tried together is written together: no more than a second's worth.
+        let most = options.rate.map_or(f64::INFINITY, |rate| rate.max(1.0));
+        let batch_letters = (1..=BATCH_LETTERS)
+            .rev()
+            .find(|count| f64::from(*count) <= most);
+        Self {
+            stages,
+            store,
+            dead_letters,
+            options,
+            batch_letters: batch_letters.unwrap_or(1) as usize,
+            columns: HashMap::new(),
+            seen: Seen::new(DUPLICATE_WINDOW),
+            report: ReplayReport::default(),
+            ledgers: BTreeMap::new(),
+        }
+    }
+
+    async fn take(&mut self, letters: Vec<DeadLetter>) -> Result<(), Error> {
+        let mut tried = Vec::with_capacity(letters.len());
+        for letter in letters {
+            let outcome = self.attempt(&letter);
+            tried.push(Tried { letter, outcome });
+        }
+        let events = self.events(&tried);
+        let refused = self.write(&events).await?;
+        let mut written: Vec<BTreeMap<usize, RowHash>> = vec![BTreeMap::new(); tried.len()];
+        for (row, (owner, index)) in events.owners.iter().enumerate() {
+            if let Some(error) = refused.get(&row) {
+                let finding = Finding::reject(Reason::Store, "", error.to_string());
+                tried[*owner].outcome = Outcome::Fails(vec![finding]);
+            } else {
+                let hash = RowHash::of(events.facts.get(row));
+                written[*owner].insert(*index, hash);
+            }
+        }
+        for (tried, written) in tried.iter().zip(&written) {
+            self.count(tried, written);
+        }
+        self.close(&tried).await
+    }
+
+    /// Sends a letter's raw bytes through the pipeline.
+    fn attempt(&mut self, letter: &DeadLetter) -> Outcome {
+        let unreadable =
+            |message: &str| Outcome::Fails(vec![Finding::reject(Reason::Unreadable, "", message)]);
+        if letter.cut {
+            return unreadable("only its beginning was kept");
+        }
+        let columns = match self.columns(letter) {
+            Ok(columns) => columns,
+            Err(message) => return unreadable(&message),
+        };
+        let delimiter = self.stages.pipeline.csv.delimiter;
+        let options = Options {
+            delimiter,
+            chunk_bytes: letter.raw.len() + 1,
+            record_bytes_max: letter.raw.len() + 1,
+            ..Options::new(letter.format)
+        };
+        let Some(Ok(chunk)) = Chunks::new(letter.raw.as_slice(), options).next() else {
+            return unreadable("holds no record");
+        };
+        let chunk = chunk.moved_to(letter.position);
+        let source = ChunkSource {
+            name: &letter.source,
+            file_name: letter.source.rsplit('/').next().unwrap_or_default(),
+            format: letter.format,
+            delimiter,
+            columns: columns.as_deref(),
+            header: None,
+            run: &self.options.run,
+            now: self.options.now,
+        };
+        let mut processed = process_chunk(self.stages, &source, &chunk);
+        if processed.rejected.is_empty() {
+            Outcome::Passes(processed, chunk)
+        } else {
+            Outcome::Fails(processed.rejected.swap_remove(0).findings)
+        }
+    }
+
+    /// What the columns of a CSV letter mean: by the pipeline file, or else by the header of its source.
+    fn columns(&mut self, letter: &DeadLetter) -> Result<Option<Arc<Columns>>, String> {
+        if letter.format != Format::Csv {
+            return Ok(None);
+        }
+        let named = self.stages.pipeline.csv.columns.as_ref();
+        let header = named.or(letter.columns.as_ref());
+        let header = header.ok_or("the pipeline file no longer names the columns")?;
+        let known = self.columns.entry(header.clone()).or_insert_with(|| {
+            let names: Vec<_> = header.iter().map(String::as_str).collect();
+            let columns = self.stages.transformer.columns(&names);
+            columns.map(Arc::new).map_err(|error| error.to_string())
+        });
+        known.clone().map(Some)
+    }
+
+    /// The events of letters that pass, each once.
+    fn events(&mut self, tried: &[Tried]) -> Events {
+        let mut events = Events::default();
+        for (owner, tried) in tried.iter().enumerate() {
+            let Outcome::Passes(processed, _) = &tried.outcome else {
+                continue;
+            };
+            for (index, event) in processed.events.iter().enumerate() {
+                if self.seen.insert(event.identity) {
+                    events.facts.push(processed.facts.get(index));
+                    events.timeline.push(processed.timeline.get(index));
+                    events.hours.insert(event.hour);
+                    events.owners.push((owner, index));
+                }
+            }
+        }
+        events
+    }
+
+    /// Writes events, with their hours marked before and after, and gives those that the store refuses, by their row.
+    async fn write(&self, events: &Events) -> Result<BTreeMap<usize, rowmill_store::Error>, Error> {
+        if self.options.dry_run {
+            return Ok(BTreeMap::new());
+        }
+        let (store, run) = (&**self.store, self.options.run.as_bytes());
+        mark(store, run, &events.hours).await?;
+        let facts = store
+            .apply(table::FACT, Arc::new(events.facts.clone()))
+            .await?;
+        let timeline = Arc::new(events.timeline.clone());
+        let timeline = store.apply(table::TIMELINE, timeline).await?;
+        let refused = refused::rows(facts, timeline)?;
+        let rows = refused.keys().copied();
+        refused::remove(store, &events.facts, &events.timeline, rows).await?;
+        mark(store, run, &events.hours).await?;
+        Ok(refused)
+    }
+
+    /// Counts what became of a letter, of whose events `written` were written.
+    fn count(&mut self, tried: &Tried, written: &BTreeMap<usize, RowHash>) {
+        let letter = &tried.letter;
+        let was = letter.reasons.iter().find(|reason| reason.is_rejecting());
+        let was = was.map_or_else(|| letter.stage.clone(), LetterReason::name);
+        let of_reason = self.report.by_reason.entry(was).or_default();
+        self.report.tried += 1;
+        of_reason.0 += 1;
+        if matches!(tried.outcome, Outcome::Passes(..)) {
+            self.report.passed += 1;
+            of_reason.1 += 1;
+        }
+        let ReplayOptions { run, now, .. } = self.options;
+        let config_hash = &self.stages.pipeline.fingerprint;
+        let new = || FileLedger {
+            status: FileStatus::Done,
+            ..FileLedger::new(RunKind::Replay, &letter.source, run, *now, config_hash)
+        };
+        let ledger = self
+            .ledgers
+            .entry(letter.source.clone())
+            .or_insert_with(new);
+        match &tried.outcome {
+            Outcome::Fails(findings) => {
+                ledger.ledger.read(letter.position.length);
+                ledger.ledger.reject(findings, letter.position.length);
+            }
+            Outcome::Passes(processed, chunk) => {
+                ledger.ledger.merge(&processed.ledger);
+                for (index, event) in processed.events.iter().enumerate() {
+                    let length = chunk.record(event.record).position.length;
+                    match written.get(&index) {
+                        Some(_) => ledger.ledger.write(length),
+                        None => ledger.ledger.repeat(length),
+                    }
+                }
+                written.values().for_each(|hash| ledger.facts.add(*hash));
+            }
+        }
+    }
+
+    /// Removes the letters that pass, and counts the attempt of the others.
+    async fn close(&mut self, tried: &[Tried]) -> Result<(), Error> {
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let resolution = |letter: &DeadLetter| Resolution {
+            run: letter.run.clone(),
+            by: self.options.run.clone(),
+            how: "replayed".to_owned(),
+        };
+        let (mut resolved, mut attempts) = (Vec::new(), MutationBatch::new());
+        let config_hash = &self.stages.pipeline.fingerprint;
+        for Tried { letter, outcome } in tried {
+            match outcome {
+                Outcome::Passes(..) => resolved.push((letter.key.as_bytes(), resolution(letter))),
+                Outcome::Fails(findings) => {
+                    letter.write_attempt(config_hash, findings, &mut attempts);
+                }
+            }
+        }
+        let each = resolved.iter().map(|(key, resolution)| (*key, resolution));
+        resolve(&**self.store, &*self.dead_letters, each).await?;
+        self.dead_letters
+            .apply_all(table::DEAD_LETTERS, attempts)
+            .await?;
+        Ok(())
+    }
+
+    /// Writes the record of the run and the ledgers of its sources.
+    async fn record(&self, status: RunStatus) -> Result<(), Error> {
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let ReplayOptions { run, now, .. } = self.options;
+        let config_hash = &self.stages.pipeline.fingerprint;
+        let mut run = Run::begun(run, RunKind::Replay, *now, config_hash);
+        run.files = self.ledgers.keys().cloned().collect();
+        run.sum_up(self.ledgers.values());
+        if status != RunStatus::Unfinished {
+            run.end(status, self.options.clock.now());
+        }
+        let mut batch = MutationBatch::new();
+        run.write(&mut batch)?;
+        for ledger in self.ledgers.values() {
+            ledger.write(&mut batch);
+        }
+        self.store.apply_all(table::STATE, batch).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! The beginning and the end of a run in `pipeline_state`.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use rowmill_model::MutationBatch;
+use rowmill_model::columns::table;
+use rowmill_rowkey::{DeadLetterKey, Timestamp};
+use rowmill_store::{Scan, Store, StoreExt as _};
+
+use crate::error::Error;
+use crate::file_ledger::FileLedger;
+use crate::plan::{Plan, Task};
+use crate::resolved::{Resolution, resolve};
+use crate::runs::{Run, RunKind, RunStatus, find_run, ledgers_of, status_of};
+
+/// Writes what a run is about to do, before it does anything: whoever takes it up finds its inputs, and under which name it goes on.
+/// The run comes first, and names all of its inputs.
+pub(crate) async fn begin(
+    store: &Arc<dyn Store>,
+    plan: &Plan,
+    config_hash: &str,
+) -> Result<(), Error> {
+    let begun: Vec<_> = plan.tasks.iter().filter(|task| task.is_new).collect();
+    let mut runs: BTreeMap<&str, Run> = BTreeMap::new();
+    for FileLedger {
+        run, file, started, ..
+    } in begun.iter().map(|task| &task.ledger)
+    {
+        let known = match runs.entry(run) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(vacant) => {
+                let found = find_run(&**store, run).await?;
+                let begun = || Run::begun(run, RunKind::Ingest, *started, config_hash);
+                vacant.insert(found.unwrap_or_else(begun))
+            }
+        };
+        if !known.files.contains(file) {
+            known.files.push(file.clone());
+        }
+    }
+    let mut batch = MutationBatch::new();
+    for run in runs.values() {
+        run.write(&mut batch)?;
+    }
+    store.apply_all(table::STATE, batch).await?;
+    let mut batch = MutationBatch::new();
+    begun.iter().for_each(|task| task.ledger.write(&mut batch));
+    store.apply_all(table::STATE, batch).await?;
+    for task in begun {
+        if let Some(run) = &task.reread {
+            forget_tail(store, task, run).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the dead letters of a record that was not whole and is read again. Where it belongs to another run, whose ledger counts
+/// it, it is said what became of it.
+async fn forget_tail(store: &Arc<dyn Store>, task: &Task, run: &str) -> Result<(), Error> {
+    let ledger = &task.ledger;
+    let place = DeadLetterKey::at_place(&ledger.file, ledger.position)
+        .map_err(|error| Error::Query(error.to_string()))?;
+    let rows = store.scan(table::DEAD_LETTERS, Scan::range(place));
+    let keys: Vec<_> = rows.map_ok(|row| row.key().to_vec()).try_collect().await?;
+    if run == ledger.run {
+        let mut batch = MutationBatch::new();
+        for key in &keys {
+            let mut row = batch.row(key);
+            row.delete_row();
+            row.finish();
+        }
+        return Ok(store.apply_all(table::DEAD_LETTERS, batch).await?);
+    }
+    let resolution = Resolution {
+        run: run.to_owned(),
+        by: ledger.run.clone(),
+        how: "read again".to_owned(),
+    };
+    let resolved = keys.iter().map(|key| (key.as_slice(), &resolution));
+    resolve(&**store, &**store, resolved).await
+}
+
+/// Sums up the runs that were worked on, and records how they ended.
+pub(crate) async fn end(
+    store: &Arc<dyn Store>,
+    touched: Vec<String>,
+    status: RunStatus,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut batch = MutationBatch::new();
+    for name in BTreeSet::from_iter(touched) {
+        let Some(mut run) = find_run(&**store, &name).await? else {
+            continue;
+        };
+        let ledgers = ledgers_of(&**store, run.files.iter().map(String::as_str)).await?;
+        let of_run = || {
+            let all = ledgers.values().flatten();
+            all.filter(|ledger| ledger.run == name)
+        };
+        run.sum_up(of_run());
+        let left = status_of(of_run());
+        // A run may be done although another, that was worked on beside it, is not.
+        run.end(
+            if left == RunStatus::Unfinished {
+                status
+            } else {
+                left
+            },
+            now,
+        );
+        run.write(&mut batch)?;
+    }
+    store.apply_all(table::STATE, batch).await?;
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! The sequencer of an ingest: takes processed chunks in the order of the input, tells duplicates, counts, and collects batches.
+
+use std::sync::Arc;
+
+use rowmill_ingest::Chunk;
+use rowmill_model::RejectLimit;
+use rowmill_quality::Seen;
+
+use crate::batch::{Batch, Origin};
+use crate::error::Error;
+use crate::file_ledger::{FileLedger, NotUtf8, Progress, joined};
+use crate::ingest::{IngestOptions, IngestReport, Part};
+use crate::open_file::OpenFile;
+use crate::process::Processed;
+use crate::read::InputEnd;
+use crate::writer::Writer;
+
+/// A share of rejected records is judged once so many were read: the first record alone says nothing.
+const SHARE_RECORDS_MIN: u64 = 1_000;
+
+/// Takes what pieces became, in the order of the input.
+pub(crate) struct Sequencer<'a> {
+    options: &'a IngestOptions,
+    files: Arc<[OpenFile]>,
+    /// Without a writer: what the inputs' ledgers would be.
+    ledgers: Vec<FileLedger>,
+    seen: Seen,
+    batch: Batch,
+    /// When the batch is large enough to be written.
+    batch_bytes: usize,
+    writer: Option<Writer>,
+    report: IngestReport,
+    /// Records read and rejected so far, before an interruption too.
+    read: u64,
+    rejected: u64,
+}
+
+impl<'a> Sequencer<'a> {
+    pub(crate) fn new(
+        options: &'a IngestOptions,
+        files: Arc<[OpenFile]>,
+        ledgers: Vec<FileLedger>,
+        mut writer: Option<Writer>,
+    ) -> Self {
+        let batch_bytes = options.batch_bytes.unwrap_or(usize::MAX);
+        let batch = writer
+            .as_mut()
+            .map(|writer| writer.empty_batch(options.batch_rows, batch_bytes));
+        Self {
+            options,
+            files,
+            read: ledgers.iter().map(|file| file.ledger.read).sum(),
+            rejected: ledgers.iter().map(|file| file.ledger.rejected()).sum(),
+            ledgers,
+            seen: Seen::new(options.duplicate_window),
+            batch: batch.unwrap_or_default(),
+            batch_bytes,
+            writer,
+            report: IngestReport::default(),
+        }
+    }
+
+    pub(crate) async fn take(&mut self, file: usize, part: Part) -> Result<(), Error> {
+        match part {
+            Part::Known(processed) => {
+                for event in &processed.events {
+                    self.seen.insert(event.identity);
+                }
+                Ok(())
+            }
+            Part::New(processed, chunk) => {
+                self.add(file, &processed, chunk);
+                let full = self.batch.rows() >= self.options.batch_rows
+                    || self.batch.bytes() >= self.batch_bytes;
+                if full { self.flush().await } else { Ok(()) }
+            }
+            Part::End(end) => {
+                self.end(file, end);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether more records were rejected than allowed, as far as that can be said already.
+    pub(crate) fn has_too_many_rejects(&self) -> bool {
+        let is_share = matches!(self.options.max_rejects, Some(RejectLimit::Percent(_)));
+        let is_early = is_share && self.read < SHARE_RECORDS_MIN;
+        let limit = self.options.max_rejects.filter(|_| !is_early);
+        limit.is_some_and(|limit| limit.is_exceeded(self.rejected, self.read))
+    }
+
+    /// Writes what is left, and gives the ledgers of all inputs.
+    pub(crate) async fn finish(mut self) -> Result<(IngestReport, Vec<FileLedger>), Error> {
+        self.flush().await?;
+        let ledgers = match self.writer {
+            Some(writer) => writer.finish().await?,
+            None => self.ledgers,
+        };
+        Ok((self.report, ledgers))
+    }
+
+    fn add(&mut self, file: usize, processed: &Processed, chunk: Arc<Chunk>) {
+        let mut progress = Progress {
+            position: chunk.end(),
+            content_hash: chunk.content_hash(),
+            problem: processed.problem.clone(),
+            not_utf8: processed.not_utf8.map(|(position, records)| NotUtf8 {
+                line: position.line,
+                records,
+            }),
+            ledger: processed.ledger.clone(),
+            ..Progress::default()
+        };
+        self.read += processed.ledger.read;
+        self.rejected += processed.ledger.rejected();
+        for (index, event) in processed.events.iter().enumerate() {
+            let length = chunk.record(event.record).position.length;
+            if !self.seen.insert(event.identity) {
+                progress.ledger.repeat(length);
+                continue;
+            }
+            progress.ledger.write(length);
+            progress.facts.add(event.hash);
+            let earliest = self.report.earliest.get_or_insert(event.hour);
+            *earliest = (*earliest).min(event.hour);
+            if self.writer.is_some() {
+                self.batch.facts.push(processed.facts.get(index));
+                self.batch.timeline.push(processed.timeline.get(index));
+                self.batch.hours.insert(event.hour);
+                self.batch.origins.push(Origin {
+                    chunk: self.batch.chunks.len(),
+                    record: event.record,
+                });
+            }
+        }
+        for rejected in &processed.rejected {
+            progress.letters.add(rejected.hash);
+        }
+        self.show_examples(file, processed, &chunk);
+        if self.writer.is_some() {
+            self.batch.letters.append(&processed.letters);
+            self.batch.chunks.push((file, chunk));
+        }
+        self.advance(file, progress);
+    }
+
+    fn show_examples(&mut self, file: usize, processed: &Processed, chunk: &Chunk) {
+        let missing = self.options.examples - self.report.examples.len();
+        for rejected in processed.rejected.iter().take(missing) {
+            let line = chunk.record(rejected.record).position.line;
+            let reasons = rejected.findings.iter().map(ToString::to_string);
+            let place = format!("{}:{line}", self.files[file].name);
+            self.report.examples.push((place, reasons.collect()));
+        }
+    }
+
+    fn end(&mut self, file: usize, end: InputEnd) {
+        if end.is_empty {
+            self.report.empty.push(self.files[file].name.clone());
+        }
+        let progress = Progress {
+            position: end.position,
+            content_hash: end.content_hash,
+            tail: end.tail,
+            end: Some(end.status),
+            problem: end.problem,
+            ..Progress::default()
+        };
+        self.advance(file, progress);
+    }
+
+    /// Adds to what the batch is worth for an input.
+    fn advance(&mut self, file: usize, progress: Progress) {
+        let known = self.batch.progress.entry(file).or_default();
+        known.position = progress.position;
+        known.content_hash = progress.content_hash;
+        known.tail = progress.tail;
+        known.end = progress.end;
+        known.problem = progress.problem.or(known.problem.take());
+        known.not_utf8 = joined(known.not_utf8, progress.not_utf8);
+        known.ledger.merge(&progress.ledger);
+        known.facts.merge(&progress.facts);
+        known.letters.merge(&progress.letters);
+    }
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let Some(writer) = &mut self.writer else {
+            for (file, progress) in std::mem::take(&mut self.batch.progress) {
+                self.ledgers[file].advance(progress);
+            }
+            return Ok(());
+        };
+        let empty = writer.empty_batch(self.options.batch_rows, self.batch_bytes);
+        writer
+            .write(std::mem::replace(&mut self.batch, empty))
+            .await
+    }
+}

@@ -1,0 +1,344 @@
+//! The verify job: proves from the store that what the ledgers say was written is there, byte for byte.
+//!
+//! Two ways lead to a proof. *From the store alone*: the rows that carry a run's name are digested, and the digest compared with the
+//! one that was taken while they were written; one scan of each table proves every ledger. *From the source*: the input is read
+//! once more, and each row that it gives is looked up. The second is taken where it is asked for, and where the first fails: because
+//! a later run may have written some of the same events again, which leaves fewer rows under the first one's name and no row less.
+
+mod source;
+mod store;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rowmill_store::Store;
+
+use crate::control::Control;
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::file_ledger::{FileLedger, FileStatus};
+use crate::runs::{Run, RunKind, RunStatus, file_ledgers, runs};
+use crate::stages::Stages;
+
+use source::Proof;
+use store::Found;
+
+/// What to verify, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyOptions {
+    /// Only this run.
+    pub run: Option<String>,
+    /// Only this input.
+    pub file: Option<String>,
+    /// How thoroughly.
+    pub depth: Depth,
+}
+
+/// How thoroughly to verify.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// From the store; from the sources where that does not prove it.
+    #[default]
+    Store,
+    /// Of each input, so many events, looked up one by one as its source gives them.
+    Sample(usize),
+    /// From the store and, event by event, from the sources.
+    Full,
+}
+
+/// What was proved, and what was not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Every ledger that was looked at.
+    pub ledgers: Vec<Verified>,
+    /// Rows of the fact table, if it was read.
+    pub facts: u64,
+    /// Rows of the timeline, if it was read.
+    pub timeline: u64,
+    /// Dead letters, if they were read.
+    pub letters: u64,
+    /// The first differences.
+    pub differences: Vec<Difference>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+/// One input in one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The run.
+    pub run: String,
+    /// The input.
+    pub file: String,
+    /// Events that the ledger says were written.
+    pub written: u64,
+    /// How it was proved, or why not.
+    pub verdict: Verdict,
+}
+
+/// What verifying a ledger came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The rows under the run's name are those that were written, byte for byte.
+    Proved,
+    /// Every event that the source gives is there; so many of them a later run or record wrote again.
+    ProvedFromSource {
+        /// Events looked up.
+        events: u64,
+        /// Those that stand there as another record wrote them.
+        rewritten: u64,
+    },
+    /// A later run read the whole input again, and answers for it.
+    Superseded,
+    /// The run has not come to its end: what its checkpoint says is there, and maybe more.
+    Unfinished,
+    /// See the differences.
+    Different,
+}
+
+impl Verdict {
+    /// For tables.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Proved => "proved".to_owned(),
+            Self::ProvedFromSource {
+                events,
+                rewritten: 0,
+            } => format!("proved from the source, {events} events"),
+            Self::ProvedFromSource { events, rewritten } => format!(
+                "proved from the source, {events} events, {rewritten} of them written again since"
+            ),
+            Self::Superseded => "read again by a later run".to_owned(),
+            Self::Unfinished => "unfinished".to_owned(),
+            Self::Different => "DIFFERENT".to_owned(),
+        }
+    }
+}
+
+/// Something that is not as the ledger says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The table.
+    pub table: &'static str,
+    /// The row, or the ledger.
+    pub key: String,
+    /// What is wrong, as a fragment.
+    pub problem: String,
+}
+
+/// How many differences are kept.
+const DIFFERENCES_MAX: usize = 100;
+
+impl VerifyReport {
+    /// Whether everything is as the ledgers say.
+    pub fn is_proved(&self) -> bool {
+        self.differences.is_empty()
+    }
+
+    fn differ(&mut self, table: &'static str, key: impl Into<String>, problem: impl Into<String>) {
+        if self.differences.len() == DIFFERENCES_MAX {
+            self.more += 1;
+            return;
+        }
+        self.differences.push(Difference {
+            table,
+            key: key.into(),
+            problem: problem.into(),
+        });
+    }
+}
+
+/// Verifies what `options` say.
+pub async fn verify(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    options: &VerifyOptions,
+    control: &Control,
+) -> Result<VerifyReport, Error> {
+    let all: Vec<_> = file_ledgers(&**store)
+        .await?
+        .into_values()
+        .flatten()
+        .collect();
+    let runs = runs(&**store).await?;
+    let mut report = VerifyReport::default();
+    let asked = |ledger: &&FileLedger| {
+        options.run.as_ref().is_none_or(|run| *run == ledger.run)
+            && options
+                .file
+                .as_ref()
+                .is_none_or(|file| *file == ledger.file)
+    };
+    check_asked(options, &runs, all.iter().any(|ledger| asked(&ledger)))?;
+    balance(&all, &runs, options, &mut report);
+    let found = match options.depth {
+        Depth::Sample(_) => None,
+        Depth::Store | Depth::Full => Some(store::read(stages, store, control).await?),
+    };
+    if let Some(found) = &found {
+        (report.facts, report.timeline, report.letters) =
+            (found.facts, found.timeline.rows, found.letters);
+        if options.run.is_none() && options.file.is_none() {
+            store::check_timeline(stages, store, found, &mut report, control).await?;
+        }
+        store::check_letters(found, &mut report);
+    }
+    for ledger in all.iter().filter(asked) {
+        let is_superseded = all.iter().any(|later| supersedes(later, ledger));
+        let mut verifier = Verifier {
+            stages,
+            store,
+            depth: options.depth,
+            found: found.as_ref(),
+            report: &mut report,
+            control,
+        };
+        let verdict = if is_superseded {
+            Verdict::Superseded
+        } else {
+            verifier.ledger(ledger).await?
+        };
+        report.ledgers.push(Verified {
+            run: ledger.run.clone(),
+            file: ledger.file.clone(),
+            written: ledger.ledger.written,
+            verdict,
+        });
+    }
+    Ok(report)
+}
+
+fn check_asked(options: &VerifyOptions, runs: &[Run], is_found: bool) -> Result<(), Error> {
+    if let Some(run) = &options.run
+        && runs.iter().all(|known| known.run != *run)
+    {
+        let message = format!("there is no run `{run}`; see `rowmill runs list`");
+        return Err(Error::Query(message));
+    }
+    match &options.file {
+        Some(file) if !is_found => Err(Error::Query(format!(
+            "no run has read `{file}`; see `rowmill runs list`"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a later ledger answers for everything that `ledger` counts.
+fn supersedes(later: &FileLedger, ledger: &FileLedger) -> bool {
+    let is_later = (later.started, &later.run) > (ledger.started, &ledger.run);
+    let reads_all = later.kind == RunKind::Ingest && later.from == 0;
+    later.file == ledger.file && is_later && reads_all && later.status == FileStatus::Done
+}
+
+/// Checks that every ledger balances, and that runs are the sum of their inputs.
+fn balance(all: &[FileLedger], runs: &[Run], options: &VerifyOptions, report: &mut VerifyReport) {
+    const STATE: &str = rowmill_model::columns::table::STATE;
+    for ledger in all.iter().filter(|ledger| !ledger.ledger.is_balanced()) {
+        let key = format!("{} in {}", ledger.file, ledger.run);
+        report.differ(STATE, key, "the ledger does not balance");
+    }
+    let asked = |run: &&Run| options.run.as_ref().is_none_or(|asked| *asked == run.run);
+    for run in runs.iter().filter(asked) {
+        let mut sum = run.clone();
+        sum.sum_up(all.iter().filter(|ledger| ledger.run == run.run));
+        let is_over = run.status != RunStatus::Unfinished;
+        if is_over && (&sum.ledger, sum.facts) != (&run.ledger, run.facts) {
+            let problem = "the run is not the sum of its inputs";
+            report.differ(STATE, run.run.clone(), problem);
+        }
+    }
+}
+
+struct Verifier<'a> {
+    stages: &'a Arc<Stages>,
+    store: &'a Arc<dyn Store>,
+    depth: Depth,
+    found: Option<&'a Found>,
+    report: &'a mut VerifyReport,
+    control: &'a Control,
+}
+
+impl Verifier<'_> {
+    /// Proves one ledger.
+    async fn ledger(&mut self, ledger: &FileLedger) -> Result<Verdict, Error> {
+        let from_store = self.found.map(|found| from_store(found, ledger));
+        match from_store {
+            Some(verdict @ Some(_)) if self.depth == Depth::Store => {
+                return Ok(verdict.unwrap_or(Verdict::Different));
+            }
+            _ => {}
+        }
+        let sample = match self.depth {
+            Depth::Sample(events) => Some(events),
+            Depth::Store | Depth::Full => None,
+        };
+        let proof = source::prove(self.stages, self.store, ledger, sample, self.control).await?;
+        match (proof, from_store.flatten()) {
+            (Proof::Proved { events, rewritten }, _) => {
+                Ok(Verdict::ProvedFromSource { events, rewritten })
+            }
+            (Proof::Different(differences), _) => {
+                for (table, key, problem) in differences {
+                    self.report.differ(table, key, problem);
+                }
+                Ok(Verdict::Different)
+            }
+            // What the store proves by itself needs no source.
+            (Proof::Impossible(_), Some(verdict)) => Ok(verdict),
+            (Proof::Impossible(why), None) => {
+                self.unproved(ledger, &why);
+                Ok(Verdict::Different)
+            }
+        }
+    }
+
+    fn unproved(&mut self, ledger: &FileLedger, why: &str) {
+        let key = format!("{} in {}", ledger.file, ledger.run);
+        let Some(found) = self.found else {
+            let problem = format!("cannot be proved from its source: {why}");
+            return self.report.differ("pipeline_state", key, problem);
+        };
+        let (facts, letters) = (found.facts_of(ledger), found.letters_of(ledger));
+        let mut differ = |table, found: Digest, expected: Digest| {
+            if found.rows != expected.rows || found.keys != expected.keys {
+                let problem = format!(
+                    "{} rows of {} are there under its name; which ones are missing, or who wrote them again, cannot be told: {why}",
+                    found.rows, expected.rows
+                );
+                self.report.differ(table, key.clone(), problem);
+            } else if found.cells != expected.cells {
+                let problem = format!(
+                    "its {} rows are there, but not as they were written; which ones differ cannot be told: {why}",
+                    found.rows
+                );
+                self.report.differ(table, key.clone(), problem);
+            }
+        };
+        differ("events_fact", facts, ledger.facts);
+        differ("dead_letters", letters, ledger.letters);
+    }
+}
+
+/// What the store alone says of a ledger; none if it does not prove it.
+fn from_store(found: &Found, ledger: &FileLedger) -> Option<Verdict> {
+    let (facts, letters) = (found.facts_of(ledger), found.letters_of(ledger));
+    if facts == ledger.facts && letters == ledger.letters {
+        return Some(if ledger.status == FileStatus::Unfinished {
+            Verdict::Unfinished
+        } else {
+            Verdict::Proved
+        });
+    }
+    let has_all = facts.rows >= ledger.facts.rows && letters.rows >= ledger.letters.rows;
+    // Beyond its checkpoint an unfinished run may have written more than its ledger says.
+    (ledger.status == FileStatus::Unfinished && has_all).then_some(Verdict::Unfinished)
+}
+
+/// Digests by run, and by input within it.
+type ByRun = BTreeMap<String, BTreeMap<String, Digest>>;
+
+fn digest_of(digests: &ByRun, ledger: &FileLedger) -> Digest {
+    let of_run = digests.get(&ledger.run);
+    let of_file = of_run.and_then(|files| files.get(&ledger.file));
+    of_file.copied().unwrap_or_default()
+}

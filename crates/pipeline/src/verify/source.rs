@@ -1,0 +1,369 @@
+//! A ledger proved from its source: the input is read once more, and each row that it gives is looked up.
+
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use rowmill_ingest::Chunk;
+use rowmill_model::columns::{fact, family, table};
+use rowmill_model::{EventIdSpec, Row};
+use rowmill_quality::Seen;
+use rowmill_rowkey::{DeadLetterKey, FactKey, ResolvedKey};
+use rowmill_store::{Scan, Store};
+use tokio::sync::mpsc;
+
+use super::store::{look_up, shown};
+use crate::control::Control;
+use crate::digest::RowHash;
+use crate::error::Error;
+use crate::file_ledger::FileLedger;
+use crate::ingest::DUPLICATE_WINDOW;
+use crate::input::{Inputs, Prepared};
+use crate::letter;
+use crate::open_file::OpenFile;
+use crate::process::process_chunk;
+use crate::runs::RunKind;
+use crate::stages::Stages;
+
+/// What reading the source came to.
+#[derive(Debug)]
+pub(super) enum Proof {
+    Proved {
+        events: u64,
+        rewritten: u64,
+    },
+    Different(Vec<(&'static str, String, String)>),
+    /// The source is not there, or not what it was.
+    Impossible(String),
+}
+
+/// What a record of the source should have left in the store.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Expected {
+    Event {
+        key: Vec<u8>,
+        cells: u128,
+        timeline_key: Vec<u8>,
+        timeline_cells: u128,
+        place: String,
+        /// The letter that the record is if the store refused its event.
+        letter: Vec<u8>,
+    },
+    Letter {
+        key: Vec<u8>,
+    },
+}
+
+/// How many records are looked up together.
+const LOOKUP_RECORDS: usize = 500;
+
+/// Proves a ledger from its source: all of it, or a sample.
+pub(super) async fn prove(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    ledger: &FileLedger,
+    sample: Option<usize>,
+    control: &Control,
+) -> Result<Proof, Error> {
+    let impossible = |why: &str| Ok(Proof::Impossible(why.to_owned()));
+    if ledger.kind == RunKind::Replay {
+        return impossible("it was replayed from dead letters that are no more");
+    }
+    if ledger.config_hash != stages.pipeline.fingerprint {
+        return impossible("it was written under another pipeline file");
+    }
+    let prepared = match prepare(stages, ledger) {
+        Ok(prepared) => prepared,
+        Err(why) => return impossible(&why),
+    };
+    let (sender, mut records) = mpsc::channel(2);
+    let reading = {
+        let (stages, ledger) = (Arc::clone(stages), ledger.clone());
+        tokio::task::spawn_blocking(move || read(&stages, prepared, &ledger, sample, &sender))
+    };
+    let mut lookup = Lookup {
+        store,
+        ledger,
+        natural_ids: matches!(stages.pipeline.event.event_id, EventIdSpec::Natural(_)),
+        events: 0,
+        rewritten: 0,
+        differences: Vec::new(),
+    };
+    while let Some(records) = records.recv().await {
+        control.check()?;
+        control.advance(0, records.len() as u64);
+        lookup.take(&records).await?;
+    }
+    match reading.await.expect("reading a source does not panic") {
+        Err(why) => impossible(&why),
+        Ok(()) if lookup.differences.is_empty() => Ok(Proof::Proved {
+            events: lookup.events,
+            rewritten: lookup.rewritten,
+        }),
+        Ok(()) => Ok(Proof::Different(lookup.differences)),
+    }
+}
+
+fn prepare(stages: &Stages, ledger: &FileLedger) -> Result<Prepared, String> {
+    let inputs = Inputs::find(std::slice::from_ref(&ledger.file), None);
+    let prepared = inputs.and_then(|inputs| inputs.prepare(stages));
+    let prepared = prepared.map_err(|error| format!("its source cannot be read: {error}"))?;
+    let only = prepared.inputs.into_iter().next();
+    only.filter(Prepared::is_repeatable)
+        .ok_or_else(|| "its source cannot be read again".to_owned())
+}
+
+/// Sends what the records that the ledger counts should have left, some at a time.
+fn read(
+    stages: &Stages,
+    mut prepared: Prepared,
+    ledger: &FileLedger,
+    sample: Option<usize>,
+    sender: &mpsc::Sender<Vec<Expected>>,
+) -> Result<(), String> {
+    let mut chunks = prepared.open().map_err(|error| error.to_string())?;
+    let file = OpenFile::new(&mut prepared, ledger);
+    let mut sampled = Sample::new(sample);
+    let mut seen = Seen::new(DUPLICATE_WINDOW);
+    let mut hash = chunks.content_hash();
+    // What cannot be read is beyond what the ledger counts, or shows in the hash.
+    for chunk in chunks.by_ref().map_while(Result::ok) {
+        hash = chunk.content_hash();
+        let is_last = chunk.end() >= ledger.position;
+        let (_, chunk) = chunk.split_at(ledger.from);
+        let (chunk, _) = chunk.split_at(ledger.position);
+        for records in expected(stages, &file, &chunk, &mut seen).chunks(LOOKUP_RECORDS) {
+            let records = sampled.take(records.to_vec());
+            if !records.is_empty() && sender.blocking_send(records).is_err() {
+                return Ok(());
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    if chunks.offset() == ledger.position {
+        hash = chunks.content_hash();
+    }
+    if hash != ledger.content_hash.0 {
+        return Err("its source is not what it was".to_owned());
+    }
+    let rest = sampled.finish();
+    if !rest.is_empty() {
+        sender.blocking_send(rest).ok();
+    }
+    Ok(())
+}
+
+/// What the records of a chunk should have left. A repeat of an event of the same input leaves nothing.
+fn expected(stages: &Stages, file: &OpenFile, chunk: &Chunk, seen: &mut Seen) -> Vec<Expected> {
+    let source = file.source();
+    let processed = process_chunk(stages, &source, chunk);
+    let letter_key = |record: usize| {
+        let key = letter::key(source.name, &chunk.record(record)).encode();
+        key.expect("an input's name is short enough for a key")
+    };
+    let events = processed.events.iter().enumerate();
+    let events = events.filter(|(_, event)| seen.insert(event.identity));
+    let events = events.map(|(index, event)| {
+        let (fact, timeline) = (processed.facts.get(index), processed.timeline.get(index));
+        let position = chunk.record(event.record).position;
+        Expected::Event {
+            key: fact.key().to_vec(),
+            cells: event.hash.cells,
+            timeline_key: timeline.key().to_vec(),
+            timeline_cells: RowHash::of(timeline).cells,
+            place: format!("{}:{}@{}", source.name, position.line, position.offset),
+            letter: letter_key(event.record),
+        }
+    });
+    let letters = processed.rejected.iter().map(|rejected| Expected::Letter {
+        key: letter_key(rejected.record),
+    });
+    events.chain(letters).collect()
+}
+
+/// All records, or those with the least hashes: as good as chance, and the same every time.
+enum Sample {
+    All,
+    Least(usize, BinaryHeap<(u64, Expected)>),
+}
+
+impl Sample {
+    fn new(records: Option<usize>) -> Self {
+        records.map_or(Self::All, |records| Self::Least(records, BinaryHeap::new()))
+    }
+
+    /// Those of `records` to be looked up now.
+    fn take(&mut self, records: Vec<Expected>) -> Vec<Expected> {
+        let Self::Least(most, least) = self else {
+            return records;
+        };
+        for record in records {
+            let key = match &record {
+                Expected::Event { key, .. } | Expected::Letter { key } => key,
+            };
+            least.push((xxhash_rust::xxh3::xxh3_64(key), record));
+            if least.len() > *most {
+                least.pop();
+            }
+        }
+        Vec::new()
+    }
+
+    fn finish(self) -> Vec<Expected> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Least(_, least) => least.into_iter().map(|(_, record)| record).collect(),
+        }
+    }
+}
+
+struct Lookup<'a> {
+    store: &'a Arc<dyn Store>,
+    ledger: &'a FileLedger,
+    natural_ids: bool,
+    events: u64,
+    rewritten: u64,
+    differences: Vec<(&'static str, String, String)>,
+}
+
+impl Lookup<'_> {
+    async fn take(&mut self, records: &[Expected]) -> Result<(), Error> {
+        let (mut facts, mut timelines) = (Vec::new(), Vec::new());
+        for record in records {
+            if let Expected::Event {
+                key, timeline_key, ..
+            } = record
+            {
+                facts.push(key.clone());
+                timelines.push(timeline_key.clone());
+            }
+        }
+        let facts = by_key(look_up(self.store, table::FACT, facts.iter()).await?);
+        let timelines = by_key(look_up(self.store, table::TIMELINE, timelines.iter()).await?);
+        let mut letters = Vec::new();
+        for record in records {
+            match record {
+                Expected::Letter { key } => letters.push((key.clone(), None)),
+                Expected::Event { key, letter, .. } if !facts.contains_key(key) => {
+                    letters.push((letter.clone(), Some(key.clone())));
+                }
+                Expected::Event { .. } => self.event(record, &facts, &timelines),
+            }
+        }
+        self.letters(letters).await
+    }
+
+    /// Compares an event whose fact is there.
+    fn event(
+        &mut self,
+        expected: &Expected,
+        facts: &BTreeMap<Vec<u8>, Row>,
+        timelines: &BTreeMap<Vec<u8>, Row>,
+    ) {
+        let Expected::Event {
+            key,
+            cells,
+            timeline_key,
+            timeline_cells,
+            place,
+            ..
+        } = expected
+        else {
+            return;
+        };
+        self.events += 1;
+        let mut scratch = rowmill_model::MutationBatch::new();
+        let found = &facts[key];
+        let text = |name: &str| found.value(family::METADATA, name.as_bytes());
+        let is_own = text(fact::SOURCE) == Some(place.as_bytes())
+            && text(fact::BATCH) == Some(self.ledger.run.as_bytes());
+        let mut differ = |table, key: &[u8], problem: &str| {
+            let problem = format!("{problem}, by {place}");
+            self.differences.push((table, shown(key), problem));
+        };
+        match timelines.get(timeline_key) {
+            None => differ(table::TIMELINE, timeline_key, "is missing"),
+            Some(row) if is_own && RowHash::of_row(row, &mut scratch).cells != *timeline_cells => {
+                differ(table::TIMELINE, timeline_key, "is not as it was written");
+            }
+            Some(_) => {}
+        }
+        if !is_own {
+            // Another record, or a later run, wrote the same event again.
+            self.rewritten += 1;
+        } else if RowHash::of_row(found, &mut scratch).cells != *cells {
+            differ(table::FACT, key, "is not as it was written");
+        }
+    }
+
+    /// Checks that letters are there, or were resolved. Those of events that are not facts may be letters because the store refused
+    /// them; if they are neither, the fact is what is missing.
+    async fn letters(&mut self, wanted: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), Error> {
+        let there = look_up(
+            self.store,
+            table::DEAD_LETTERS,
+            wanted.iter().map(|(key, _)| key),
+        );
+        let there = by_key(there.await?);
+        let missing: Vec<_> = wanted
+            .into_iter()
+            .filter(|(key, _)| !there.contains_key(key))
+            .collect();
+        let resolved_key = |key: &[u8]| {
+            let key = DeadLetterKey::decode(key)
+                .and_then(|key| ResolvedKey(key).encode())
+                .map_err(|error| Error::Row(error.to_string()));
+            key
+        };
+        let keys = missing
+            .iter()
+            .map(|(key, _)| resolved_key(key))
+            .collect::<Result<Vec<_>, _>>()?;
+        let resolved = by_key(look_up(self.store, table::STATE, keys.iter()).await?);
+        for ((letter, fact), key) in missing.into_iter().zip(keys) {
+            let problem = "is missing".to_owned();
+            match fact {
+                Some(fact) if self.is_elsewhere(&fact).await? => {
+                    self.events += 1;
+                    self.rewritten += 1;
+                }
+                Some(fact) => self.differences.push((table::FACT, shown(&fact), problem)),
+                None if resolved.contains_key(&key) => {}
+                None => self
+                    .differences
+                    .push((table::DEAD_LETTERS, shown(&letter), problem)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Lookup<'_> {
+    /// Whether an event whose own id tells which it is stands at another time of the same user: it is a repeat of what another input
+    /// of the run gave.
+    async fn is_elsewhere(&self, fact: &[u8]) -> Result<bool, Error> {
+        if !self.natural_ids {
+            return Ok(false);
+        }
+        let broken = |error: rowmill_rowkey::Error| Error::Row(error.to_string());
+        let wanted = FactKey::decode(fact).map_err(broken)?;
+        let of_user = FactKey::user(&wanted.user_id).map_err(broken)?;
+        let scan = Scan::range(of_user).with_qualifiers([fact::EVENT_ID.as_bytes()]);
+        let mut rows = self.store.scan(table::FACT, scan);
+        while let Some(row) = rows.try_next().await? {
+            let key = FactKey::decode(row.key()).map_err(broken)?;
+            if key.event_id == wanted.event_id {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn by_key(rows: Vec<Row>) -> BTreeMap<Vec<u8>, Row> {
+    rows.into_iter()
+        .map(|row| (row.key().to_vec(), row))
+        .collect()
+}
