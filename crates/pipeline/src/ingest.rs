@@ -133,15 +133,14 @@ pub async fn ingest(
     control: &Control,
 ) -> Result<IngestReport, Error> {
     let plan = Plan::of(inputs, store, new_run(stages, options), options.again).await?;
-    run_state::begin(store, &plan, &stages.pipeline.fingerprint).await?;
+    let begun = plan.begun();
+    run_state::begin(store, &begun, &stages.pipeline.fingerprint).await?;
+    let touched: Vec<_> = begun.into_iter().map(|begun| begun.ledger.run).collect();
     let liked_bytes = store.capability().writes.batch_bytes;
     let options = IngestOptions {
         batch_bytes: options.batch_bytes.or(Some(liked_bytes)),
         ..options.clone()
     };
-    let touched: Vec<_> = written_ledgers(&plan)
-        .map(|ledger| ledger.run.clone())
-        .collect();
     let ended = run(stages, plan, &options, control, Some(Arc::clone(store))).await;
     let status = ended
         .as_ref()
@@ -172,11 +171,6 @@ fn new_run<'a>(stages: &'a Stages, options: &'a IngestOptions) -> NewRun<'a> {
         started: options.now,
         config_hash: &stages.pipeline.fingerprint,
     }
-}
-
-fn written_ledgers(plan: &Plan) -> impl Iterator<Item = &FileLedger> {
-    let tasks = plan.tasks.iter().filter(|task| task.role == Role::Write);
-    tasks.map(|task| &task.ledger)
 }
 
 async fn run(

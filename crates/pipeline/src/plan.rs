@@ -49,9 +49,13 @@ pub(crate) struct Task {
     /// What became of it so far in the run it belongs to.
     pub(crate) ledger: FileLedger,
     pub(crate) role: Role,
-    /// Whether its ledger is new, or was changed by the plan, and is to be written before anything else is.
-    pub(crate) is_new: bool,
-    /// The record at the beginning was a dead letter while it was not whole, of the run that is named.
+    /// The record at the checkpoint may be a dead letter of the run that is named, of the time when it was not whole.
+    reread: Option<String>,
+}
+
+/// What is to be written of an input before anything of it is read.
+pub(crate) struct Begun {
+    pub(crate) ledger: FileLedger,
     pub(crate) reread: Option<String>,
 }
 
@@ -83,12 +87,22 @@ impl Plan {
     pub(crate) fn without_store(inputs: PreparedInputs, new_run: NewRun<'_>) -> Self {
         let tasks = inputs.inputs.into_iter().map(|prepared| {
             let ledger = new_run.ledger(&prepared);
-            Task::write(prepared, ledger, true)
+            Task::write(prepared, ledger)
         });
         Self {
             tasks: tasks.collect(),
             standings: Vec::new(),
         }
+    }
+
+    /// The inputs that will be written.
+    pub(crate) fn begun(&self) -> Vec<Begun> {
+        let written = self.tasks.iter().filter(|task| task.role == Role::Write);
+        let begun = |task: &Task| Begun {
+            ledger: task.ledger.clone(),
+            reread: task.reread.clone(),
+        };
+        written.map(begun).collect()
     }
 
     /// Looks up every input. Content is read only where neither size nor time of change tell that it is as it was.
@@ -98,8 +112,12 @@ impl Plan {
         new_run: NewRun<'_>,
         again: bool,
     ) -> Result<Self, Error> {
-        let names = inputs.inputs.iter().map(|input| input.name.as_str());
-        let known = ledgers_of(&**store, names).await?;
+        let names: Vec<_> = inputs
+            .inputs
+            .iter()
+            .map(|input| input.name.clone())
+            .collect();
+        let known = ledgers_of(&**store, &names).await?;
         let mut plan = Self {
             tasks: Vec::new(),
             standings: Vec::new(),
@@ -144,18 +162,18 @@ impl Plan {
         });
         let Some(latest) = latest.filter(|_| !again && prepared.is_repeatable()) else {
             let ledger = new_run.ledger(&prepared);
-            return Ok(self.push(Task::write(prepared, ledger, true), Standing::New));
+            return Ok(self.push(Task::write(prepared, ledger), Standing::New));
         };
         let (prepared, relation) = compare(prepared, latest).await?;
         let other_config = latest.config_hash != new_run.config_hash;
         match (relation, latest.status) {
             (Relation::Other, _) => {
                 let ledger = new_run.ledger(&prepared);
-                self.push(Task::write(prepared, ledger, true), Standing::Changed);
+                self.push(Task::write(prepared, ledger), Standing::Changed);
             }
             (_, FileStatus::Unfinished | FileStatus::Broken) if other_config => {
                 let ledger = new_run.ledger(&prepared);
-                self.push(Task::write(prepared, ledger, true), Standing::OtherConfig);
+                self.push(Task::write(prepared, ledger), Standing::OtherConfig);
             }
             (Relation::Same { before_tail } | Relation::Grown { before_tail }, status) => {
                 let is_grown = matches!(relation, Relation::Grown { .. });
@@ -185,7 +203,7 @@ impl Plan {
         };
         let task = Task {
             role: Role::Remember,
-            ..Task::write(prepared, latest.clone(), false)
+            ..Task::write(prepared, latest.clone())
         };
         self.push(task, standing);
     }
@@ -208,7 +226,7 @@ impl Plan {
         };
         let task = Task {
             reread: tail.map(|_| ledger.run.clone()),
-            ..Task::write(prepared, ledger, true)
+            ..Task::write(prepared, ledger)
         };
         self.push(task, standing);
     }
@@ -230,7 +248,7 @@ impl Plan {
         let standing = Standing::Grown { from: ledger.from };
         let task = Task {
             reread: latest.tail.map(|_| latest.run.clone()),
-            ..Task::write(prepared, ledger, true)
+            ..Task::write(prepared, ledger)
         };
         self.push(task, standing);
     }
@@ -255,12 +273,11 @@ impl Plan {
 }
 
 impl Task {
-    fn write(prepared: Prepared, ledger: FileLedger, is_new: bool) -> Self {
+    fn write(prepared: Prepared, ledger: FileLedger) -> Self {
         Self {
             prepared,
             ledger,
             role: Role::Write,
-            is_new,
             reread: None,
         }
     }

@@ -294,10 +294,7 @@ impl<'a> Replay<'a> {
         }
         let ReplayOptions { run, now, .. } = self.options;
         let config_hash = &self.stages.pipeline.fingerprint;
-        let new = || FileLedger {
-            status: FileStatus::Done,
-            ..FileLedger::new(RunKind::Replay, &letter.source, run, *now, config_hash)
-        };
+        let new = || FileLedger::new(RunKind::Replay, &letter.source, run, *now, config_hash);
         let ledger = self
             .ledgers
             .entry(letter.source.clone())
@@ -350,7 +347,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Writes the record of the run and the ledgers of its sources.
-    async fn record(&self, status: RunStatus) -> Result<(), Error> {
+    async fn record(&mut self, status: RunStatus) -> Result<(), Error> {
         if self.options.dry_run {
             return Ok(());
         }
@@ -361,6 +358,9 @@ impl<'a> Replay<'a> {
         run.sum_up(self.ledgers.values());
         if status != RunStatus::Unfinished {
             run.end(status, self.options.clock.now());
+            for ledger in self.ledgers.values_mut() {
+                ledger.status = FileStatus::Done;
+            }
         }
         let mut batch = MutationBatch::new();
         run.write(&mut batch)?;

@@ -12,7 +12,7 @@ use rowmill_store::{Scan, Store, StoreExt as _};
 
 use crate::error::Error;
 use crate::file_ledger::FileLedger;
-use crate::plan::{Plan, Task};
+use crate::plan::Begun;
 use crate::resolved::{Resolution, resolve};
 use crate::runs::{Run, RunKind, RunStatus, find_run, ledgers_of, status_of};
 
@@ -20,14 +20,13 @@ use crate::runs::{Run, RunKind, RunStatus, find_run, ledgers_of, status_of};
 /// The run comes first, and names all of its inputs.
 pub(crate) async fn begin(
     store: &Arc<dyn Store>,
-    plan: &Plan,
+    begun: &[Begun],
     config_hash: &str,
 ) -> Result<(), Error> {
-    let begun: Vec<_> = plan.tasks.iter().filter(|task| task.is_new).collect();
     let mut runs: BTreeMap<&str, Run> = BTreeMap::new();
     for FileLedger {
         run, file, started, ..
-    } in begun.iter().map(|task| &task.ledger)
+    } in begun.iter().map(|begun| &begun.ledger)
     {
         let known = match runs.entry(run) {
             Entry::Occupied(known) => known.into_mut(),
@@ -47,11 +46,13 @@ pub(crate) async fn begin(
     }
     store.apply_all(table::STATE, batch).await?;
     let mut batch = MutationBatch::new();
-    begun.iter().for_each(|task| task.ledger.write(&mut batch));
+    begun
+        .iter()
+        .for_each(|begun| begun.ledger.write(&mut batch));
     store.apply_all(table::STATE, batch).await?;
-    for task in begun {
-        if let Some(run) = &task.reread {
-            forget_tail(store, task, run).await?;
+    for Begun { ledger, reread } in begun {
+        if let Some(run) = reread {
+            forget_tail(store, ledger, run).await?;
         }
     }
     Ok(())
@@ -59,8 +60,7 @@ pub(crate) async fn begin(
 
 /// Removes the dead letters of a record that was not whole and is read again. Where it belongs to another run, whose ledger counts
 /// it, it is said what became of it.
-async fn forget_tail(store: &Arc<dyn Store>, task: &Task, run: &str) -> Result<(), Error> {
-    let ledger = &task.ledger;
+async fn forget_tail(store: &Arc<dyn Store>, ledger: &FileLedger, run: &str) -> Result<(), Error> {
     let place = DeadLetterKey::at_place(&ledger.file, ledger.position)
         .map_err(|error| Error::Query(error.to_string()))?;
     let rows = store.scan(table::DEAD_LETTERS, Scan::range(place));
@@ -95,7 +95,7 @@ pub(crate) async fn end(
         let Some(mut run) = find_run(&**store, &name).await? else {
             continue;
         };
-        let ledgers = ledgers_of(&**store, run.files.iter().map(String::as_str)).await?;
+        let ledgers = ledgers_of(&**store, &run.files).await?;
         let of_run = || {
             let all = ledgers.values().flatten();
             all.filter(|ledger| ledger.run == name)

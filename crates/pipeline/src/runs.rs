@@ -185,12 +185,12 @@ pub async fn file_ledgers(store: &dyn Store) -> Result<FileLedgers, Error> {
 }
 
 /// The ledgers of the inputs `names`.
-pub(crate) async fn ledgers_of<'a>(
-    store: &dyn Store,
-    names: impl Iterator<Item = &'a str>,
-) -> Result<FileLedgers, Error> {
-    let key = |name: &str| FileKey(name.into()).encode().map(KeyRange::single);
-    let ranges = names.map(key).collect::<Result<Vec<_>, _>>();
+pub(crate) async fn ledgers_of(store: &dyn Store, names: &[String]) -> Result<FileLedgers, Error> {
+    let key = |name: &String| {
+        let key = FileKey(name.as_str().into()).encode();
+        key.map(KeyRange::single)
+    };
+    let ranges = names.iter().map(key).collect::<Result<Vec<_>, _>>();
     let ranges = ranges.map_err(|error| Error::Query(error.to_string()))?;
     read_files(store, Scan::ranges(ranges)).await
 }

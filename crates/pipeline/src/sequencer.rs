@@ -155,7 +155,7 @@ impl<'a> Sequencer<'a> {
     }
 
     fn end(&mut self, file: usize, end: InputEnd) {
-        if end.is_empty {
+        if end.is_empty && end.problem.is_none() {
             self.report.empty.push(self.files[file].name.clone());
         }
         let progress = Progress {

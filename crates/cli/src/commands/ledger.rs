@@ -149,9 +149,7 @@ fn print_examples(report: &IngestReport, printer: &mut Printer) -> io::Result<()
 /// The exit status of a run that came to its end, one way or another.
 pub(crate) fn status(report: &IngestReport, printer: &mut Printer) -> ExitStatus {
     for (name, damage) in &report.damaged {
-        printer.fail(&format!(
-            "{name}: damaged: {damage}; everything else was kept"
-        ));
+        printer.fail(&format!("{name}: damaged: {damage}; all else was read"));
     }
     match report.status() {
         RunStatus::Interrupted => {

@@ -82,7 +82,7 @@ fn inputs() {
     assert_snapshot!(check(&["check", "logs"]), @r"
     exit 2
     -- stderr
-    rowmill: logs: is a directory; name the files in it, as in 'folder/*.jsonl'
+    rowmill: logs: holds no file whose name ends with csv, tsv, json, jsonl or ndjson
     ");
     assert_snapshot!(check(&["check", "*.ndjson"]), @r"
     exit 2
@@ -90,9 +90,17 @@ fn inputs() {
     rowmill: *.ndjson: no file matches the pattern
     ");
     assert_snapshot!(check(&["check", "packed.json"]), @r"
-    exit 2
+    exit 1
+    -- stdout
+     records    count
+     read           0
+     written        0
+     duplicate      0
+     filtered       0
+     rejected       0
     -- stderr
-    rowmill: packed.json: the file is compressed with gzip; decompress it and give its content on standard input
+    packed.json: holds no records
+    rowmill: packed.json: damaged: reading failed at byte 0: unexpected end of file; everything else was kept
     ");
     assert_snapshot!(check(&["ingest", "no-time.csv"]), @r"
     exit 2

@@ -41,8 +41,10 @@ pub(crate) fn stdout(folder: &Path, arguments: &[&str]) -> String {
 
 /// Exit code, standard output and standard error, without what differs between two runs.
 pub(crate) fn shown(folder: &Path, output: &Output) -> String {
-    let text =
-        |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&*folder.to_string_lossy(), "FOLDER");
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).replace(&*folder.to_string_lossy(), "FOLDER");
+        without_times(&text)
+    };
     let streams = [
         ("stdout", text(&output.stdout)),
         ("stderr", text(&output.stderr)),
@@ -52,6 +54,38 @@ pub(crate) fn shown(folder: &Path, output: &Output) -> String {
         shown += &format!("-- {name}\n{text}");
     }
     shown
+}
+
+/// The text with each time of this century as TIME, and the process after it, which together name a run, as RUN.
+pub(crate) fn without_times(text: &str) -> String {
+    let is_of_time = |c: char| c.is_ascii_digit() || matches!(c, '-' | ':' | '.' | 'T');
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("202") {
+        let (before, from) = rest.split_at(at);
+        out += before;
+        let end = from.find(|c| !is_of_time(c)).unwrap_or(from.len());
+        let (time, after) = from.split_at(end);
+        let is_time = time.contains('T') && time.contains(':') && after.starts_with('Z');
+        if !is_time {
+            let (kept, after) = from.split_at(3);
+            out += kept;
+            rest = after;
+            continue;
+        }
+        let after = &after[1..];
+        let process = after.strip_prefix('-').unwrap_or("");
+        let digits = process
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(process.len());
+        out += if digits > 0 { "RUN" } else { "TIME" };
+        rest = if digits > 0 {
+            &process[digits..]
+        } else {
+            after
+        };
+    }
+    out + rest
 }
 
 /// Google's emulator, if it is installed.

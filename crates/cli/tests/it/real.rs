@@ -276,12 +276,12 @@ fn nasty_files_are_accounted_for() {
             );
             let code = output.status.code();
             assert!(
-                matches!(code, Some(0 | 2)),
+                matches!(code, Some(0..=2)),
                 "{}: {}",
                 path.display(),
                 shown(folder.path(), &output)
             );
-            if code == Some(0) {
+            if code != Some(2) {
                 let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
                 let count = |name: &str| report["ledger"][name].as_u64().unwrap();
                 let ended = count("written")

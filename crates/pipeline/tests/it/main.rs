@@ -5,7 +5,12 @@ mod bigtable;
 mod faults;
 mod generate;
 mod jobs;
+mod letters;
+mod resume;
+mod sources;
 mod tables;
+mod verify;
+mod watchdog;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,6 +61,13 @@ pub(crate) fn generated(folder: &Path, name: &str, events: u64, seed: u64) -> Pa
         .write_all(&mut std::fs::File::create(&path).unwrap())
         .unwrap();
     path
+}
+
+/// A file of other files' lines.
+pub(crate) fn joined(parts: &[&Path], path: &Path) -> PathBuf {
+    let contents = parts.iter().map(|part| std::fs::read(part).unwrap());
+    std::fs::write(path, contents.collect::<Vec<_>>().concat()).unwrap();
+    path.to_owned()
 }
 
 pub(crate) fn inputs(paths: &[&Path]) -> Inputs {

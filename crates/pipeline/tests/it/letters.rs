@@ -1,0 +1,445 @@
+//! Dead letters: listed by what is wrong with them, tried again, and taken out.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
+use rowmill_model::columns::table;
+use rowmill_model::{MutationBatch, Row};
+use rowmill_pipeline::{
+    Control, DeadLetter, LetterFilter, ReplayOptions, ReplayReport, RunKind, Stages, VerifyOptions,
+    export_letters, letter_stats, letters, purge_letters, replay, runs, verify,
+};
+use rowmill_rowkey::Timestamp;
+use rowmill_store::{
+    Capability, Error, ErrorKind, ManualClock, Result, Scan, Store, StoreExt as _,
+};
+
+use crate::faults::tables;
+use crate::{generated, ingest_all, memory_store, stages};
+
+/// What takes lengths and levels that the pipeline file does not.
+const LENIENT: [&str; 3] = [
+    "fields.length.min=-1e9",
+    "fields.length.max=1e12",
+    "fields.level.one_of=['free', 'paid', 'gold']",
+];
+
+async fn found(store: &dyn Store, filter: &LetterFilter) -> Vec<DeadLetter> {
+    letters(store, filter).unwrap().try_collect().await.unwrap()
+}
+
+fn replaying(run: &str) -> ReplayOptions {
+    let now = Timestamp::from_micros(9_000_000).unwrap();
+    ReplayOptions {
+        run: run.to_owned(),
+        now,
+        filter: LetterFilter::default(),
+        limit: None,
+        rate: None,
+        dry_run: false,
+        clock: Arc::new(ManualClock::new(now)),
+    }
+}
+
+async fn replayed(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    options: &ReplayOptions,
+) -> ReplayReport {
+    replay(stages, store, options, &Control::default())
+        .await
+        .unwrap()
+}
+
+async fn prove(stages: &Arc<Stages>, store: &Arc<dyn Store>) {
+    let all = VerifyOptions::default();
+    let report = verify(stages, store, &all, &Control::default())
+        .await
+        .unwrap();
+    assert!(report.is_proved(), "{report:?}");
+}
+
+/// A store with the letters of a JSONL and a CSV file, some hundreds of each.
+async fn filled(folder: &std::path::Path, stages: &Arc<Stages>) -> Arc<dyn Store> {
+    let store = memory_store().await.store;
+    let json = generated(folder, "a.jsonl", 3_000, 1);
+    let csv = generated(folder, "b.csv", 3_000, 2);
+    ingest_all(stages, &store, &[&json, &csv], "run")
+        .await
+        .unwrap();
+    store
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_are_found_by_what_is_wrong_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &stages(&[])).await;
+    let all = found(&*store, &LetterFilter::default()).await;
+    assert_eq!(
+        all.len() as u64,
+        store.count(table::DEAD_LETTERS, Scan::all()).await.unwrap()
+    );
+    let count = async |filter: LetterFilter| found(&*store, &filter).await.len();
+    let some = |text: &str| Some(text.to_owned());
+    let by = |change: &dyn Fn(&mut LetterFilter)| {
+        let mut filter = LetterFilter::default();
+        change(&mut filter);
+        filter
+    };
+    let csv = all
+        .iter()
+        .filter(|letter| letter.source.ends_with("b.csv"))
+        .count();
+    let name = all
+        .iter()
+        .find(|letter| letter.source.ends_with("b.csv"))
+        .unwrap()
+        .source
+        .clone();
+    assert!(csv > 50);
+    assert_eq!(
+        count(by(&|filter| filter.source = Some(name.clone()))).await,
+        csv
+    );
+    assert_eq!(
+        count(by(&|filter| filter.source = some("*/b.*"))).await,
+        csv
+    );
+    assert_eq!(
+        count(by(&|filter| filter.source = some("nothing"))).await,
+        0
+    );
+    let ranges = by(&|filter| filter.reason = some("range"));
+    let lengths = by(&|filter| filter.field = some("length"));
+    assert!(count(ranges.clone()).await > 20);
+    assert!(count(lengths).await >= count(ranges.clone()).await);
+    assert!(count(by(&|filter| filter.reason = some("next_song_is_complete"))).await > 20);
+    let seen = |micros| Timestamp::from_micros(micros).unwrap();
+    assert_eq!(
+        count(by(&|filter| filter.since = Some(seen(1_000)))).await,
+        all.len()
+    );
+    assert_eq!(
+        count(by(&|filter| filter.since = Some(seen(1_001)))).await,
+        0
+    );
+
+    let stats = letter_stats(&*store, &LetterFilter::default())
+        .await
+        .unwrap();
+    assert_eq!(stats.letters, all.len() as u64);
+    assert_eq!(stats.by_source.values().sum::<u64>(), stats.letters);
+    assert_eq!(stats.by_stage.values().sum::<u64>(), stats.letters);
+    assert_eq!(
+        stats.by_reason["range length"] as usize,
+        count(ranges).await
+    );
+
+    let mut out = Vec::new();
+    let control = Control::default();
+    let written = export_letters(&*store, &LetterFilter::default(), &mut out, &control).await;
+    assert_eq!(written.unwrap(), stats.letters);
+    for (line, letter) in out.split(|byte| *byte == b'\n').zip(&all) {
+        let json: serde_json::Value = serde_json::from_slice(line).unwrap();
+        assert_eq!(json["key"], letter.key);
+        let raw = json["raw"].as_str().map(|raw| raw.as_bytes().to_vec());
+        assert_eq!(raw.unwrap(), letter.raw);
+    }
+}
+
+/// The same records ingested twice are the same letters, seen first when they were seen first.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_record_is_one_letter() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&[]);
+    let store = memory_store().await.store;
+    let path = generated(folder.path(), "a.jsonl", 500, 1);
+    let mut firsts = Vec::new();
+    for (run, seconds) in [("run 1", 2), ("run 2", 1), ("run 3", 3)] {
+        let options = rowmill_pipeline::IngestOptions {
+            now: Timestamp::from_micros(seconds * 1_000_000).unwrap(),
+            again: true,
+            ..crate::options(run)
+        };
+        crate::ingest_with(&stages, &store, &[&path], &options)
+            .await
+            .unwrap();
+        let letters = found(&*store, &LetterFilter::default()).await;
+        firsts.push((
+            letters.len(),
+            letters[0].first_seen.micros() / 1_000_000,
+            letters[0].attempts,
+        ));
+    }
+    let count = firsts[0].0;
+    assert_eq!(firsts, [(count, 2, 1), (count, 1, 1), (count, 1, 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replay_takes_what_passes_now_and_counts_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let strict = stages(&[]);
+    let store = filled(folder.path(), &strict).await;
+    let before = found(&*store, &LetterFilter::default()).await;
+
+    // Nothing changed, so nothing passes.
+    let report = replayed(&strict, &store, &replaying("replay 1")).await;
+    assert_eq!((report.tried, report.passed), (before.len() as u64, 0));
+    let letters = found(&*store, &LetterFilter::default()).await;
+    assert!(letters.iter().all(|letter| letter.attempts == 2));
+    assert!(
+        letters
+            .iter()
+            .zip(&before)
+            .all(|(a, b)| a.raw == b.raw && a.reasons == b.reasons && a.first_seen == b.first_seen)
+    );
+
+    // Without the range, and with any level, some would pass: what is said is what happens.
+    let lenient = stages(&LENIENT);
+    let dry = ReplayOptions {
+        dry_run: true,
+        ..replaying("dry")
+    };
+    let tables_before = tables(&*store).await;
+    let would = replayed(&lenient, &store, &dry).await;
+    assert_eq!(tables(&*store).await, tables_before);
+    assert!(
+        would.passed > 100 && would.passed < would.tried,
+        "{would:?}"
+    );
+    let (tried, passed) = would.by_reason["one_of level"];
+    assert!(tried > 0 && passed == tried, "{would:?}");
+    // A song of no length is in range now, and no complete song all the same.
+    let (tried, passed) = would.by_reason["range length"];
+    assert!(tried > 0 && passed == 0, "{would:?}");
+    assert_eq!(would.by_reason["required user_id"].1, 0);
+
+    let facts = store.count(table::FACT, Scan::all()).await.unwrap();
+    let some = ReplayOptions {
+        limit: Some(50),
+        ..replaying("replay 2")
+    };
+    let first = replayed(&lenient, &store, &some).await;
+    assert_eq!(first.tried, 50);
+    let second = replayed(&lenient, &store, &replaying("replay 3")).await;
+    assert_eq!(first.passed + second.passed, would.passed);
+    let left = found(&*store, &LetterFilter::default()).await;
+    assert_eq!(left.len() as u64, would.tried - would.passed);
+    let written = first.ledger.written + second.ledger.written;
+    let added = store.count(table::FACT, Scan::all()).await.unwrap() - facts;
+    // A record may repeat an event that was written before it was rejected.
+    assert!(
+        written > 100 && added <= written && written - added < 20,
+        "{written} {added}"
+    );
+    let timeline = store.count(table::TIMELINE, Scan::all()).await.unwrap();
+    assert_eq!(timeline, facts + added);
+    prove(&lenient, &store).await;
+
+    let runs = runs(&*store).await.unwrap();
+    assert_eq!(
+        runs.iter()
+            .filter(|run| run.kind == RunKind::Replay)
+            .count(),
+        3
+    );
+    // The whole file ingested under the lenient pipeline file gives the same facts.
+    let whole = filled(folder.path(), &lenient).await;
+    let keys = async |store: &Arc<dyn Store>| -> Vec<Vec<u8>> {
+        let rows = store.rows(table::FACT, Scan::all()).await.unwrap();
+        rows.iter().map(|row| row.key().to_vec()).collect()
+    };
+    assert_eq!(keys(&store).await, keys(&whole).await);
+}
+
+/// Whoever dies during a replay leaves letters that are found once more, and ledgers that can still be proved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_dies_is_made_good_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let strict = stages(&[]);
+    let lenient = stages(&LENIENT);
+    let sound = filled(folder.path(), &strict).await;
+    replayed(&lenient, &sound, &replaying("replay")).await;
+    let expected = found(&*sound, &LetterFilter::default()).await.len();
+    for kill_at in 1..14 {
+        let store = filled(folder.path(), &strict).await;
+        let dead = Arc::new(tokio::sync::Notify::new());
+        let notify = Arc::clone(&dead);
+        let chaos = rowmill_store::Chaos {
+            kill_at: Some(kill_at),
+            ..rowmill_store::Chaos::default()
+        };
+        let kill = Arc::new(move || notify.notify_one());
+        let dying: Arc<dyn Store> = Arc::new(rowmill_store::Faulty::new(
+            Arc::clone(&store),
+            chaos,
+            kill_at,
+            kill,
+        ));
+        let (options, control) = (replaying("dying"), Control::default());
+        tokio::select! {
+            report = replay(&lenient, &dying, &options, &control) => { report.unwrap(); }
+            () = dead.notified() => {}
+        }
+        prove(&lenient, &store).await;
+        replayed(&lenient, &store, &replaying("replay")).await;
+        prove(&lenient, &store).await;
+        assert_eq!(
+            found(&*store, &LetterFilter::default()).await.len(),
+            expected,
+            "{kill_at}"
+        );
+        let facts =
+            async |store: &Arc<dyn Store>| store.count(table::FACT, Scan::all()).await.unwrap();
+        assert_eq!(facts(&store).await, facts(&sound).await, "{kill_at}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn purged_letters_are_archived_first_and_accounted_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&[]);
+    let store = filled(folder.path(), &stages).await;
+    let filter = LetterFilter {
+        reason: Some("range".to_owned()),
+        ..LetterFilter::default()
+    };
+    let meant = found(&*store, &filter).await;
+    let control = Control::default();
+    let mut fails = |_: &[DeadLetter]| Err(std::io::Error::other("the disk is full"));
+    purge_letters(&*store, &filter, &mut fails, &control)
+        .await
+        .unwrap_err();
+    assert_eq!(found(&*store, &filter).await, meant, "nothing is lost");
+    let mut archived = Vec::new();
+    let mut keep = |letters: &[DeadLetter]| {
+        archived.extend_from_slice(letters);
+        Ok(())
+    };
+    let removed = purge_letters(&*store, &filter, &mut keep, &control)
+        .await
+        .unwrap();
+    assert_eq!((removed, &archived), (meant.len() as u64, &meant));
+    assert!(found(&*store, &filter).await.is_empty());
+    assert!(!found(&*store, &LetterFilter::default()).await.is_empty());
+    prove(&stages, &store).await;
+}
+
+/// Refuses, for good, the fact or the timeline row of some users.
+#[derive(Debug)]
+struct Picky(Arc<dyn Store>);
+
+#[async_trait]
+impl Store for Picky {
+    fn capability(&self) -> Capability {
+        self.0.capability()
+    }
+
+    async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
+        let refuses = |row: &rowmill_model::RowMutation<'_>| {
+            let deletes = row
+                .mutations()
+                .any(|it| matches!(it, rowmill_model::Mutation::DeleteRow));
+            !deletes
+                && match table {
+                    table::FACT => row.key().starts_with(b"1"),
+                    table::TIMELINE => row.key()[17..].starts_with(b"2"),
+                    _ => false,
+                }
+        };
+        let mut taken = MutationBatch::new();
+        batch
+            .iter()
+            .filter(|row| !refuses(row))
+            .for_each(|row| taken.push(row));
+        let mut outcomes = self.0.apply(table, Arc::new(taken)).await?.into_iter();
+        let outcome = |row| {
+            if refuses(&row) {
+                Err(Error::new(
+                    ErrorKind::InvalidArgument,
+                    "the row is too large",
+                ))
+            } else {
+                outcomes.next().unwrap()
+            }
+        };
+        Ok(batch.iter().map(outcome).collect())
+    }
+
+    fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
+        self.0.scan(table, scan)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_the_store_refuses_become_letters() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&[]);
+    let inner = memory_store().await.store;
+    let picky: Arc<dyn Store> = Arc::new(Picky(Arc::clone(&inner)));
+    let path = generated(folder.path(), "a.jsonl", 3_000, 1);
+    let report = ingest_all(&stages, &picky, &[&path], "run").await.unwrap();
+    let refused = report.ledger.rejected_by_reason["store"];
+    assert!(refused > 100 && report.ledger.written > 100 && report.ledger.is_balanced());
+    let facts = inner.count(table::FACT, Scan::all()).await.unwrap();
+    let timeline = inner.count(table::TIMELINE, Scan::all()).await.unwrap();
+    assert_eq!(
+        (facts, timeline),
+        (report.ledger.written, report.ledger.written)
+    );
+    let of_store = LetterFilter {
+        reason: Some("store".to_owned()),
+        ..LetterFilter::default()
+    };
+    let letters = found(&*inner, &of_store).await;
+    assert_eq!(letters.len() as u64, refused);
+    assert_eq!(letters[0].stage, "store");
+    assert_eq!(letters[0].reasons[0].message, "the row is too large");
+    assert!(
+        letters
+            .iter()
+            .all(|letter| serde_json::from_slice::<serde_json::Value>(&letter.raw).is_ok())
+    );
+    prove(&stages, &inner).await;
+
+    // The store still refuses them; once it does not, they pass.
+    let still = replayed(&stages, &picky, &replaying("replay 1")).await;
+    assert_eq!(still.passed, 0);
+    let options = ReplayOptions {
+        filter: of_store,
+        ..replaying("replay 2")
+    };
+    let passes = replayed(&stages, &inner, &options).await;
+    assert_eq!(passes.passed, refused);
+    prove(&stages, &inner).await;
+    let sound = memory_store().await.store;
+    ingest_all(&stages, &sound, &[&path], "run").await.unwrap();
+    let expected = sound.count(table::FACT, Scan::all()).await.unwrap();
+    assert_eq!(
+        inner.count(table::FACT, Scan::all()).await.unwrap(),
+        expected
+    );
+}
+
+/// A table without a family is a matter of the operator, not of a record.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_lacks_something_stops_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&[]);
+    let opened = memory_store().await;
+    opened.admin.drop_table(table::FACT).await.unwrap();
+    let schema = rowmill_store::TableSchema::new(table::FACT, ["event_data", "metadata"]);
+    opened.admin.create_table(&schema).await.unwrap();
+    let path = generated(folder.path(), "a.jsonl", 100, 1);
+    let error = ingest_all(&stages, &opened.store, &[&path], "run")
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("unknown family `quality`"),
+        "{error}"
+    );
+    let run = rowmill_pipeline::run(&*opened.store, "run").await.unwrap();
+    assert_eq!(run.exit_code, Some(1));
+}
