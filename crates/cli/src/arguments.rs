@@ -181,6 +181,9 @@ pub(crate) struct IngestArguments {
     /// Ingest also what is done already, as a new run
     #[arg(long)]
     pub(crate) again: bool,
+    /// How many rows are written together, and how far apart checkpoints are
+    #[arg(long, value_name = "ROWS", default_value_t = 40_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide_short_help = true)]
+    pub(crate) batch_rows: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -170,6 +170,12 @@ fn shortened(text: &str) -> String {
     }
 }
 
+/// So many things for people: `1 event`, `1,234 events`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", grouped(count))
+}
+
 /// A count for people: `1,234,567`.
 pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();

@@ -193,11 +193,7 @@ pub async fn verify(
             report: &mut report,
             control,
         };
-        let verdict = if is_superseded {
-            Verdict::Superseded
-        } else {
-            verifier.ledger(ledger).await?
-        };
+        let verdict = verifier.ledger(ledger, is_superseded).await?;
         report.ledgers.push(Verified {
             run: ledger.run.clone(),
             file: ledger.file.clone(),
@@ -260,12 +256,11 @@ struct Verifier<'a> {
 
 impl Verifier<'_> {
     /// Proves one ledger.
-    async fn ledger(&mut self, ledger: &FileLedger) -> Result<Verdict, Error> {
-        let from_store = self.found.map(|found| from_store(found, ledger));
-        match from_store {
-            Some(verdict @ Some(_)) if self.depth == Depth::Store => {
-                return Ok(verdict.unwrap_or(Verdict::Different));
-            }
+    async fn ledger(&mut self, ledger: &FileLedger, is_superseded: bool) -> Result<Verdict, Error> {
+        let from_store = self.found.and_then(|found| from_store(found, ledger));
+        match &from_store {
+            Some(verdict) if self.depth == Depth::Store => return Ok(verdict.clone()),
+            None if is_superseded => return Ok(Verdict::Superseded),
             _ => {}
         }
         let sample = match self.depth {
@@ -273,7 +268,7 @@ impl Verifier<'_> {
             Depth::Store | Depth::Full => None,
         };
         let proof = source::prove(self.stages, self.store, ledger, sample, self.control).await?;
-        match (proof, from_store.flatten()) {
+        match (proof, from_store) {
             (Proof::Proved { events, rewritten }, _) => {
                 Ok(Verdict::ProvedFromSource { events, rewritten })
             }

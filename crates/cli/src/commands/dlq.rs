@@ -19,7 +19,7 @@ use crate::arguments::{
     Dlq, ExportLetters, Global, LetterFilterArguments, ListLetters, PurgeArguments, ReplayArguments,
 };
 use crate::exit::{ExitStatus, INTERRUPTED, UsageError};
-use crate::printer::{Printer, grouped};
+use crate::printer::{Printer, counted, grouped};
 use crate::progress::Progress;
 use crate::session;
 
@@ -166,14 +166,11 @@ fn stats(stats: &LetterStats, printer: &mut Printer) -> Result<()> {
             "attempts_max": stats.attempts_max,
         }))?);
     }
-    printer.line(&format!(
-        "{} dead letters of {} bytes, tried up to {} times",
-        grouped(stats.letters),
-        grouped(stats.bytes),
-        stats.attempts_max
-    ))?;
+    printer.line(&format!("letters     {}", grouped(stats.letters)))?;
+    printer.line(&format!("raw bytes   {}", grouped(stats.bytes)))?;
+    printer.line(&format!("attempts    {} at most", stats.attempts_max))?;
     if let (Some(oldest), Some(newest)) = (time(stats.oldest), time(stats.newest)) {
-        printer.line(&format!("first seen from {oldest} to {newest}"))?;
+        printer.line(&format!("first seen  {oldest} to {newest}"))?;
     }
     for (title, counts) in [
         ("wrong", &stats.by_reason),
@@ -208,8 +205,8 @@ async fn export(store: &dyn Store, arguments: &ExportLetters, printer: &mut Prin
     };
     if let Some(path) = &arguments.out {
         printer.say(&format!(
-            "{} dead letters in {}",
-            grouped(count),
+            "{} in {}",
+            counted(count, "dead letter"),
             path.display()
         ));
     }
@@ -240,26 +237,23 @@ async fn write_raw(
     filter: &LetterFilter,
     out: &mut (dyn Write + Send),
 ) -> Result<u64> {
-    let mut found = letters(store, filter)?;
-    let mut first: Option<(bool, Option<Vec<String>>)> = None;
-    let mut count = 0;
-    while let Some(letter) = found.try_next().await? {
-        let shape = (letter.format == InputFormat::Csv, letter.columns.clone());
-        match &first {
-            None => {
-                if let Some(columns) = &shape.1 {
-                    let mut header = csv::Writer::from_writer(Vec::new());
-                    header.write_record(columns)?;
-                    out.write_all(&header.into_inner()?)?;
-                }
-                first = Some(shape);
-            }
-            Some(known) if *known != shape => {
-                let message = "the letters come from files of different formats or columns, which cannot stand in one file; choose with --source";
-                return Err(UsageError(message.to_owned()).into());
-            }
-            Some(_) => {}
+    let shape = |letter: DeadLetter| (letter.format == InputFormat::Csv, letter.columns);
+    let mut shapes = letters(store, filter)?.map_ok(shape);
+    let Some(first) = shapes.try_next().await? else {
+        return Ok(0);
+    };
+    while let Some(other) = shapes.try_next().await? {
+        if other != first {
+            return Err(UsageError(MIXED.to_owned()).into());
         }
+    }
+    if let (_, Some(columns)) = &first {
+        let mut header = csv::Writer::from_writer(&mut *out);
+        header.write_record(columns)?;
+        header.flush()?;
+    }
+    let (mut found, mut count) = (letters(store, filter)?, 0);
+    while let Some(letter) = found.try_next().await? {
         out.write_all(&letter.raw)?;
         out.write_all(b"\n")?;
         count += 1;
@@ -267,6 +261,8 @@ async fn write_raw(
     out.flush()?;
     Ok(count)
 }
+
+const MIXED: &str = "the letters come from files of different formats or columns, which cannot stand in one file; choose with --source";
 
 fn new_replay() -> ReplayOptions {
     let options = session::ingest_options();
@@ -330,9 +326,9 @@ fn print_replay(report: &ReplayReport, dry_run: bool, printer: &mut Printer) -> 
     }
     let passes = if dry_run { "would pass" } else { "passed" };
     printer.line(&format!(
-        "{} of {} dead letters {passes}",
+        "{} of {} {passes}",
         grouped(report.passed),
-        grouped(report.tried)
+        counted(report.tried, "dead letter")
     ))?;
     if report.tried == 0 {
         return Ok(());
@@ -360,14 +356,13 @@ async fn purge(
     let filter = of(&arguments.filter);
     let count = letter_stats(store, &filter).await?.letters;
     if arguments.dry_run || count == 0 {
-        printer.line(&format!("{} dead letters would be removed", grouped(count)))?;
+        let count = counted(count, "dead letter");
+        printer.line(&format!("{count} would be removed"))?;
         return Ok(ExitStatus::Done);
     }
     if !arguments.yes && !is_confirmed(count)? {
-        let message = format!(
-            "{} dead letters would be removed for good; say --yes",
-            grouped(count)
-        );
+        let count = counted(count, "dead letter");
+        let message = format!("{count} would be removed for good; say --yes");
         return Err(UsageError(message).into());
     }
     let mut archive = arguments.archive.as_deref().map(new_file).transpose()?;
@@ -381,7 +376,7 @@ async fn purge(
         None => Ok(()),
     };
     let removed = purge_letters(store, &filter, &mut keep, &session::control()).await?;
-    printer.line(&format!("{} dead letters were removed", grouped(removed)))?;
+    printer.line(&format!("removed {}", counted(removed, "dead letter")))?;
     if let Some(path) = &arguments.archive {
         printer.say(&format!("they are kept in {}", path.display()));
     }
@@ -400,11 +395,8 @@ fn is_confirmed(count: u64) -> Result<bool> {
         return Ok(false);
     }
     let mut err = io::stderr();
-    write!(
-        err,
-        "Remove {} dead letters for good? [y/N] ",
-        grouped(count)
-    )?;
+    let count = counted(count, "dead letter");
+    write!(err, "Remove {count} for good? [y/N] ")?;
     err.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;

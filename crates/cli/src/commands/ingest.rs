@@ -26,7 +26,7 @@ pub(crate) async fn check(
     let stages = session::stages(global)?;
     let inputs = prepare(&stages, arguments, printer).await?;
     let control = session::control();
-    let options = options(&stages, arguments, false);
+    let options = options(&stages, arguments);
     let progress = Progress::watch("reading", &control, inputs.bytes(), printer.is_quiet());
     let report = check_inputs(&stages, inputs, &options, &control).await?;
     drop(progress);
@@ -101,12 +101,11 @@ async fn prepare(
     Ok(tokio::task::spawn_blocking(move || inputs.prepare(&stages)).await??)
 }
 
-fn options(stages: &Stages, arguments: &InputArguments, again: bool) -> IngestOptions {
+fn options(stages: &Stages, arguments: &InputArguments) -> IngestOptions {
     IngestOptions {
         examples: arguments.examples,
         duplicate_window: usize::try_from(arguments.duplicate_window).unwrap_or(usize::MAX / 4),
         max_rejects: arguments.max_rejects.or(stages.pipeline().max_rejects),
-        again,
         ..session::ingest_options()
     }
 }
@@ -121,7 +120,11 @@ async fn read(
 ) -> Result<(OpenStore, IngestReport)> {
     let inputs = prepare(stages, &arguments.input, printer).await?;
     let store = session::store(global).await?;
-    let options = options(stages, &arguments.input, arguments.again);
+    let options = IngestOptions {
+        again: arguments.again,
+        batch_rows: arguments.batch_rows as usize,
+        ..options(stages, &arguments.input)
+    };
     let _progress = Progress::watch("reading", control, inputs.bytes(), printer.is_quiet());
     let _watchdog = Watchdog::start(control);
     let report = ingest(stages, &store.store, inputs, &options, control).await;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::arguments::{Global, VerifyArguments};
 use crate::exit::ExitStatus;
-use crate::printer::{Printer, grouped};
+use crate::printer::{Printer, counted, grouped};
 use crate::progress::Progress;
 use crate::session;
 
@@ -42,7 +42,7 @@ pub(crate) async fn run(
         return Ok(ExitStatus::Done);
     }
     let differences = report.differences.len() as u64 + report.more;
-    printer.fail(&format!("{} differences", grouped(differences)));
+    printer.fail(&counted(differences, "difference"));
     Ok(ExitStatus::Different)
 }
 
@@ -63,10 +63,10 @@ fn print(report: &VerifyReport, printer: &mut Printer) -> Result<()> {
     }
     if report.facts > 0 {
         printer.line(&format!(
-            "{} facts, {} timeline rows and {} dead letters were read",
-            grouped(report.facts),
-            grouped(report.timeline),
-            grouped(report.letters)
+            "read: {}, {}, {}",
+            counted(report.facts, "fact"),
+            counted(report.timeline, "timeline row"),
+            counted(report.letters, "dead letter")
         ))?;
     }
     for difference in &report.differences {

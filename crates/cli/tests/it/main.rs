@@ -3,8 +3,11 @@
 
 mod bigtable;
 mod commands;
+mod dlq;
 mod errors;
+mod killed;
 mod real;
+mod resume;
 mod stopped;
 
 use std::path::Path;

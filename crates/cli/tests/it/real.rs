@@ -252,6 +252,159 @@ fn a_file_without_times_is_one_clear_error() {
     );
 }
 
+/// The 286 letters of records without a user: listed, exported, and replayed under a pipeline file that takes the session as user.
+#[test]
+fn letters_without_a_user_are_replayed_with_the_session() {
+    let Some(data) = real_data() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let config = example("sparkify-json.toml");
+    let with = |arguments: &[&str], more: &[&str]| {
+        stdout(
+            folder.path(),
+            &[arguments, &["--config", config.as_str()], more].concat(),
+        )
+    };
+    let files = data.join(SETS[0].files).display().to_string();
+    let report = with(&["ingest", &files, "--format", "json"], &WITH_USER);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["ledger"]["written"], 7_770);
+    assert_eq!(report["rejected"], 286);
+    let list = with(&["dlq", "list", "--limit", "1000", "--format", "json"], &[]);
+    assert_eq!(list.lines().count(), 286);
+    let by_reason = with(
+        &[
+            "dlq", "list", "--reason", "required", "--field", "user_id", "--limit", "1000",
+            "--format", "json",
+        ],
+        &[],
+    );
+    assert_eq!(by_reason, list);
+    let raw = with(&["dlq", "export", "--raw"], &[]);
+    assert_eq!(raw.lines().count(), 286);
+    for (letter, raw) in list.lines().zip(raw.lines()) {
+        let letter: serde_json::Value = serde_json::from_str(letter).unwrap();
+        let file = std::fs::read(letter["source"].as_str().unwrap()).unwrap();
+        let place = ["offset", "length"]
+            .map(|name| usize::try_from(letter[name].as_u64().unwrap()).unwrap());
+        assert_eq!(&file[place[0]..place[0] + place[1]], raw.as_bytes());
+        assert_eq!(letter["raw"], raw);
+    }
+    let session = ["--set", "event.user_id=sessionId"];
+    let would = with(&["dlq", "what-if", "--format", "json"], &session);
+    let would: serde_json::Value = serde_json::from_str(&would).unwrap();
+    assert_eq!(
+        (&would["tried"], &would["passed"]),
+        (&286.into(), &286.into())
+    );
+    with(&["dlq", "replay", "--quiet"], &session);
+    assert_eq!(
+        with(&["dlq", "list", "--format", "json", "--quiet"], &[]),
+        ""
+    );
+    let facts = with(&["export", "facts", "--format", "jsonl"], &WITH_USER);
+    assert_eq!(facts.lines().count(), 8_056);
+    with(&["verify"], &WITH_USER);
+}
+
+/// Files of every kind of brokenness, record by record: each is an event that names its place, a dead letter that holds its bytes, or
+/// a counted duplicate; and no record is in two places.
+#[test]
+fn every_record_of_nasty_files_is_somewhere() {
+    use rowmill_pipeline::{
+        Control, IngestOptions, Inputs, LetterFilter, Stages, StoreUri, ingest, letters, open_store,
+    };
+    let Some(data) = real_data() else { return };
+    let config = "[pipeline]\nname = 'nasty'\n[event]\nuser_id = { from = 'a', required = false, placeholder = '_none' }\ntimestamp = { from = 'b', format = 'unix_s' }\n[fields]\nunknown = 'drop'\n";
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (mut files, mut events, mut rejected) = (0, 0, 0);
+    for entry in walkdir::WalkDir::new(data.join("nasty")) {
+        let entry = entry.unwrap();
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        files += 1;
+        let name = entry.path().display().to_string();
+        let stages = Stages::new(rowmill_model::Pipeline::parse(config).unwrap()).unwrap();
+        let stages = std::sync::Arc::new(stages);
+        // A file that lacks the columns is refused as a whole, before anything is written.
+        let Ok(inputs) = Inputs::find(std::slice::from_ref(&name), None)
+            .unwrap()
+            .prepare(&stages)
+        else {
+            assert!(name.ends_with("csv"), "{name}");
+            continue;
+        };
+        runtime.block_on(async {
+            let store = open_store(&StoreUri::Memory)
+                .await
+                .unwrap()
+                .prepare()
+                .await
+                .unwrap()
+                .store;
+            let options =
+                IngestOptions::new("run", rowmill_rowkey::Timestamp::from_micros(0).unwrap());
+            let report = ingest(&stages, &store, inputs, &options, &Control::default())
+                .await
+                .unwrap();
+            let content = std::fs::read(&name).unwrap();
+            let mut places = BTreeMap::new();
+            let found = letters(&*store, &LetterFilter::default()).unwrap();
+            let found: Vec<_> = futures::TryStreamExt::try_collect(found).await.unwrap();
+            for letter in &found {
+                let start = usize::try_from(letter.position.offset).unwrap();
+                assert_eq!(
+                    letter.raw,
+                    content[start..start + letter.raw.len()],
+                    "{}",
+                    letter.key
+                );
+                assert!(places.insert(start, letter.raw.len()).is_none());
+            }
+            let facts =
+                rowmill_store::StoreExt::rows(&*store, "events_fact", rowmill_store::Scan::all())
+                    .await
+                    .unwrap();
+            for fact in &facts {
+                let place = fact.value("metadata", b"source").unwrap();
+                let offset = std::str::from_utf8(place)
+                    .unwrap()
+                    .rsplit_once('@')
+                    .unwrap()
+                    .1;
+                assert!(places.insert(offset.parse().unwrap(), 0).is_none());
+            }
+            let ledger = report.ledger;
+            assert_eq!(
+                ledger.read,
+                places.len() as u64 + ledger.duplicate,
+                "{name}"
+            );
+            assert_eq!(
+                (facts.len() as u64, found.len() as u64),
+                (ledger.written, ledger.rejected()),
+                "{name}"
+            );
+            let mut chunks = rowmill_ingest::Chunks::new(
+                content.as_slice(),
+                rowmill_ingest::Options::new(rowmill_ingest::Format::detect(
+                    Path::new(&name).extension().and_then(|it| it.to_str()),
+                    &content,
+                )),
+            );
+            if name.ends_with("csv") {
+                chunks.take_header().unwrap();
+            }
+            let records: usize = chunks.map(|chunk| chunk.unwrap().len()).sum();
+            assert_eq!(ledger.read, records as u64, "{name}");
+            events += ledger.written;
+            rejected += ledger.rejected();
+        });
+    }
+    assert_eq!(files, 75);
+    assert!(events > 5 && rejected > 1_000, "{events} {rejected}");
+}
+
 /// Files of every kind of brokenness: never a panic, and every record accounted for.
 #[test]
 fn nasty_files_are_accounted_for() {

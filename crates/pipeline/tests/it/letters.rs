@@ -63,9 +63,17 @@ async fn prove(stages: &Arc<Stages>, store: &Arc<dyn Store>) {
 
 /// A store with the letters of a JSONL and a CSV file, some hundreds of each.
 async fn filled(folder: &std::path::Path, stages: &Arc<Stages>) -> Arc<dyn Store> {
+    filled_with(folder, stages, 3_000).await
+}
+
+async fn filled_with(
+    folder: &std::path::Path,
+    stages: &Arc<Stages>,
+    events: u64,
+) -> Arc<dyn Store> {
     let store = memory_store().await.store;
-    let json = generated(folder, "a.jsonl", 3_000, 1);
-    let csv = generated(folder, "b.csv", 3_000, 2);
+    let json = generated(folder, "a.jsonl", events, 1);
+    let csv = generated(folder, "b.csv", events, 2);
     ingest_all(stages, &store, &[&json, &csv], "run")
         .await
         .unwrap();
@@ -260,11 +268,11 @@ async fn a_replay_that_dies_is_made_good_by_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let strict = stages(&[]);
     let lenient = stages(&LENIENT);
-    let sound = filled(folder.path(), &strict).await;
+    let sound = filled_with(folder.path(), &strict, 300).await;
     replayed(&lenient, &sound, &replaying("replay")).await;
     let expected = found(&*sound, &LetterFilter::default()).await.len();
     for kill_at in 1..14 {
-        let store = filled(folder.path(), &strict).await;
+        let store = filled_with(folder.path(), &strict, 300).await;
         let dead = Arc::new(tokio::sync::Notify::new());
         let notify = Arc::clone(&dead);
         let chaos = rowmill_store::Chaos {
