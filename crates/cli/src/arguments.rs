@@ -66,6 +66,16 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) emulator_host: Option<String>,
+    /// Use the Google Cloud Storage emulator at this URL for gs:// inputs instead of the service
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "STORAGE_EMULATOR_HOST",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub(crate) storage_endpoint: Option<String>,
     /// For tests: make the store fail, as in unavailable=2%,lost-reply=1%,lost-write=1%,slow=50ms:5%,kill-at=40
     #[arg(long, global = true, value_name = "FAULTS", hide_short_help = true)]
     pub(crate) chaos: Option<Chaos>,
@@ -154,7 +164,7 @@ pub(crate) struct DemoArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct InputArguments {
-    /// Files, directories, patterns such as 'logs/*.json', or - for standard input; gzip and zstd are read
+    /// Files, directories, patterns such as 'logs/*.json', gs://BUCKET/PREFIX*, or - for standard input; gzip and zstd are read
     #[arg(required = true, value_name = "FILES")]
     pub(crate) inputs: Vec<String>,
     /// What the files hold; by extension and a look inside without it

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use rowmill_model::Pipeline;
-use rowmill_pipeline::{Control, Error, IngestOptions, OpenStore, Stages, StoreUri, open_store};
+use rowmill_pipeline::{
+    Control, Error, IngestOptions, OpenStore, Stages, StorageEndpoint, StoreUri, open_store,
+};
 use rowmill_store::{Clock as _, Faulty, Retry, RetryBudget, Store, SystemClock, Timeout};
 
 use crate::arguments::Global;
@@ -90,6 +92,18 @@ pub(crate) fn uri(global: &Global) -> Result<StoreUri, Error> {
     // An empty variable is as good as none.
     let emulator = global.emulator_host.as_deref();
     StoreUri::parse(&global.store, emulator.filter(|host| !host.is_empty()))
+}
+
+/// Where objects are read from. A host without a scheme is one of plain HTTP, as emulators are.
+pub(crate) fn storage(global: &Global) -> StorageEndpoint {
+    let endpoint = global.storage_endpoint.as_deref();
+    match endpoint.filter(|endpoint| !endpoint.is_empty()) {
+        None => StorageEndpoint::Service,
+        Some(url) if url.contains("://") => {
+            StorageEndpoint::Emulator(url.trim_end_matches('/').to_owned())
+        }
+        Some(host) => StorageEndpoint::Emulator(format!("http://{host}")),
+    }
 }
 
 /// The options of a run that begins now.

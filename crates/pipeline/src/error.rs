@@ -20,6 +20,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// Objects do not exist, or cannot be reached.
+    #[error(transparent)]
+    Objects(#[from] rowmill_objects::Error),
     /// A file's header does not fit the pipeline file.
     #[error("{name}")]
     Header {
@@ -72,7 +75,11 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         let is_of_file =
             |error: &rowmill_ingest::Error| !matches!(error, rowmill_ingest::Error::Read { .. });
+        let is_of_service = |error: &rowmill_objects::Error| {
+            matches!(error, rowmill_objects::Error::Service { .. })
+        };
         matches!(self, Self::Read { source, .. } if is_of_file(source))
+            || matches!(self, Self::Objects(error) if !is_of_service(error))
             || matches!(
                 self,
                 Self::Pipeline(_)

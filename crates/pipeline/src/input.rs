@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rowmill_ingest::{Chunks, Compression, Format, Options, ReadAhead, SNIFF_BYTES};
+use rowmill_objects::{Endpoint, ObjectUri};
 use rowmill_rowkey::PART_BYTES_MAX;
 use rowmill_transform::Columns;
 use walkdir::WalkDir;
@@ -38,9 +39,24 @@ impl Inputs {
     /// The files that `arguments` name: paths, directories, patterns such as `logs/*.json`, or `-`. A file named twice is
     /// read once.
     pub fn find(arguments: &[String], format: Option<Format>) -> Result<Self, Error> {
+        Self::find_with(arguments, format, &Endpoint::Service)
+    }
+
+    /// The same, and objects such as `gs://bucket/plays/*.jsonl.gz` of the service that `storage` says. To find objects it must be
+    /// called within a Tokio runtime, on a thread that may block.
+    pub fn find_with(
+        arguments: &[String],
+        format: Option<Format>,
+        storage: &Endpoint,
+    ) -> Result<Self, Error> {
         let mut found = Self::default();
         for argument in arguments {
-            for input in found.named(argument, format)? {
+            let inputs = if ObjectUri::is_meant(argument) {
+                found.objects(argument, format, storage)?
+            } else {
+                found.named(argument, format)?
+            };
+            for input in inputs {
                 let is_same = |other: &Input| {
                     other.name == input.name
                         || input.canonical.is_some() && other.canonical == input.canonical
@@ -93,6 +109,35 @@ impl Inputs {
             return Ok(vec![file(path, format)?]);
         }
         pattern(argument, format)
+    }
+
+    /// The objects that an argument names; of a folder those whose names are of a format that is read.
+    fn objects(
+        &mut self,
+        argument: &str,
+        format: Option<Format>,
+        storage: &Endpoint,
+    ) -> Result<Vec<Input>, Error> {
+        let uri: ObjectUri = argument.parse()?;
+        let mut inputs = Vec::new();
+        for object in uri.find(storage)? {
+            let (name, bytes) = (object.uri(), object.bytes());
+            let source = Source::Object(object);
+            let extension = source.extension();
+            if uri.is_folder() && !extension.is_some_and(|extension| is_read(&extension)) {
+                self.left_out += 1;
+                continue;
+            }
+            check_name(&name)?;
+            inputs.push(Input {
+                source,
+                name,
+                bytes,
+                format,
+                canonical: None,
+            });
+        }
+        Ok(inputs)
     }
 
     /// The files in a directory and those in it whose names are of a format that is read, by name. Hidden ones are left out.
@@ -171,9 +216,7 @@ fn file(path: &Path, format: Option<Format>) -> Result<Input, Error> {
         std::io::ErrorKind::NotFound => problem("no such file"),
         _ => problem(&error.to_string()),
     })?;
-    if name.len() > PART_BYTES_MAX / 3 {
-        return Err(problem("the path is too long to be part of a row key"));
-    }
+    check_name(&name)?;
     Ok(Input {
         source: Source::Path(path.to_owned()),
         name,
@@ -181,6 +224,17 @@ fn file(path: &Path, format: Option<Format>) -> Result<Input, Error> {
         format,
         canonical: path.canonicalize().ok(),
     })
+}
+
+/// A name is part of row keys.
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.len() > PART_BYTES_MAX / 3 {
+        return Err(Error::Input {
+            name: name.to_owned(),
+            problem: "the path is too long to be part of a row key".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// Inputs that can be read.

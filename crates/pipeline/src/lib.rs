@@ -90,6 +90,7 @@ pub use process::{Accepted, ChunkSource, Processed, Rejected, process_chunk};
 pub use purge::{export_letters, purge_letters};
 pub use query::{StatsQuery, TopQuery, UserQuery, count_dead_letters, stats, top, user_events};
 pub use replay::{ReplayOptions, ReplayReport, replay};
+pub use rowmill_objects::Endpoint as StorageEndpoint;
 pub use runs::{FileLedgers, Run, RunKind, RunStatus, file_ledgers, run, runs};
 pub use sheet::{Sheet, SheetRow};
 pub use stages::Stages;

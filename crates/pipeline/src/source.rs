@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use rowmill_ingest::Compression;
+use rowmill_objects::Object;
 
 use crate::file_ledger::Stamp;
 
@@ -16,6 +17,8 @@ pub(crate) enum Source {
     Stdin,
     /// A file, or whatever else has a path.
     Path(PathBuf),
+    /// An object of Google Cloud Storage.
+    Object(Object),
 }
 
 /// A stream of bytes.
@@ -27,6 +30,7 @@ impl Source {
         Ok(match self {
             Self::Stdin => Box::new(io::stdin()),
             Self::Path(path) => Box::new(File::open(path)?),
+            Self::Object(object) => Box::new(object.open()),
         })
     }
 
@@ -35,13 +39,21 @@ impl Source {
         match self {
             Self::Stdin => false,
             Self::Path(path) => path.is_file(),
+            Self::Object(_) => true,
         }
     }
 
     /// What tells that it is as it was, where anything does.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
-        let Self::Path(path) = self else {
-            return None;
+        let path = match self {
+            Self::Stdin => return None,
+            Self::Path(path) => path,
+            Self::Object(object) => {
+                return Some(Stamp {
+                    bytes: object.bytes(),
+                    version: object.version()?.to_owned(),
+                });
+            }
         };
         let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
         let modified = metadata.modified().ok()?;
@@ -56,6 +68,10 @@ impl Source {
     pub(crate) fn file_name(&self) -> String {
         match self {
             Self::Stdin => "-".to_owned(),
+            Self::Object(object) => {
+                let uri = object.uri();
+                uri.rsplit('/').next().unwrap_or_default().to_owned()
+            }
             Self::Path(path) => path
                 .file_name()
                 .map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned()),

@@ -11,6 +11,7 @@ mod store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rowmill_objects::Endpoint;
 use rowmill_store::Store;
 
 use crate::control::Control;
@@ -32,6 +33,8 @@ pub struct VerifyOptions {
     pub file: Option<String>,
     /// How thoroughly.
     pub depth: Depth,
+    /// Where sources that are objects are.
+    pub storage: Endpoint,
 }
 
 /// How thoroughly to verify.
@@ -188,7 +191,7 @@ pub async fn verify(
         let mut verifier = Verifier {
             stages,
             store,
-            depth: options.depth,
+            options,
             found: found.as_ref(),
             report: &mut report,
             control,
@@ -248,7 +251,7 @@ fn balance(all: &[FileLedger], runs: &[Run], options: &VerifyOptions, report: &m
 struct Verifier<'a> {
     stages: &'a Arc<Stages>,
     store: &'a Arc<dyn Store>,
-    depth: Depth,
+    options: &'a VerifyOptions,
     found: Option<&'a Found>,
     report: &'a mut VerifyReport,
     control: &'a Control,
@@ -259,15 +262,12 @@ impl Verifier<'_> {
     async fn ledger(&mut self, ledger: &FileLedger, is_superseded: bool) -> Result<Verdict, Error> {
         let from_store = self.found.and_then(|found| from_store(found, ledger));
         match &from_store {
-            Some(verdict) if self.depth == Depth::Store => return Ok(verdict.clone()),
+            Some(verdict) if self.options.depth == Depth::Store => return Ok(verdict.clone()),
             None if is_superseded => return Ok(Verdict::Superseded),
             _ => {}
         }
-        let sample = match self.depth {
-            Depth::Sample(events) => Some(events),
-            Depth::Store | Depth::Full => None,
-        };
-        let proof = source::prove(self.stages, self.store, ledger, sample, self.control).await?;
+        let proof =
+            source::prove(self.stages, self.store, ledger, self.options, self.control).await?;
         match (proof, from_store) {
             (Proof::Proved { events, rewritten }, _) => {
                 Ok(Verdict::ProvedFromSource { events, rewritten })

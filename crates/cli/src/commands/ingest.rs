@@ -5,15 +5,15 @@ use std::sync::Arc;
 use anyhow::Result;
 use rowmill_model::{GcRule, RetentionSpec};
 use rowmill_pipeline::{
-    AggregateOptions, Control, IngestOptions, IngestReport, Inputs, OpenStore, PreparedInputs,
-    Stages, aggregate, check as check_inputs, ingest,
+    AggregateOptions, Control, Error, IngestOptions, IngestReport, Inputs, OpenStore,
+    PreparedInputs, Stages, aggregate, check as check_inputs, ingest,
 };
 use rowmill_store::{Clock as _, SystemClock};
 
 use super::{aggregate as aggregate_command, ledger};
 use crate::arguments::{Format, Global, IngestArguments, InputArguments};
 use crate::exit::{ExitStatus, UsageError};
-use crate::printer::Printer;
+use crate::printer::{Printer, counted};
 use crate::progress::{Progress, Watchdog};
 use crate::session;
 
@@ -24,7 +24,7 @@ pub(crate) async fn check(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
-    let inputs = prepare(&stages, arguments, printer).await?;
+    let inputs = prepare(global, &stages, arguments, printer).await?;
     let control = session::control();
     let options = options(&stages, arguments);
     let progress = Progress::watch("reading", &control, inputs.bytes(), printer.is_quiet());
@@ -80,8 +80,9 @@ async fn dry_run(
     Ok(status)
 }
 
-/// Looks into all inputs, before a store is made or changed.
+/// Finds all inputs and looks into them, before a store is made or changed.
 async fn prepare(
+    global: &Global,
     stages: &Arc<Stages>,
     arguments: &InputArguments,
     printer: &Printer,
@@ -89,16 +90,25 @@ async fn prepare(
     if printer.format() == Some(Format::Csv) {
         return Err(UsageError("a ledger is printed as a table or as json".into()).into());
     }
-    let inputs = Inputs::find(&arguments.inputs, arguments.input_format.map(Into::into))?;
-    if inputs.left_out > 0 {
-        let count = inputs.left_out;
+    let (names, format) = (
+        arguments.inputs.clone(),
+        arguments.input_format.map(Into::into),
+    );
+    let (stages, storage) = (Arc::clone(stages), session::storage(global));
+    // A pipe may keep this waiting, which must not keep Ctrl-C waiting.
+    let prepared = tokio::task::spawn_blocking(move || {
+        let inputs = Inputs::find_with(&names, format, &storage)?;
+        let left_out = inputs.left_out;
+        Ok::<_, Error>((inputs.prepare(&stages)?, left_out))
+    });
+    let (inputs, left_out) = prepared.await??;
+    if left_out > 0 {
+        let left_out = counted(left_out, "file");
         printer.say(&format!(
-            "{count} files were left out: their names end with none of csv, tsv, json, jsonl, ndjson"
+            "left out {left_out} whose names end with none of csv, tsv, json, jsonl, ndjson"
         ));
     }
-    let stages = Arc::clone(stages);
-    // A pipe may keep this waiting, which must not keep Ctrl-C waiting.
-    Ok(tokio::task::spawn_blocking(move || inputs.prepare(&stages)).await??)
+    Ok(inputs)
 }
 
 fn options(stages: &Stages, arguments: &InputArguments) -> IngestOptions {
@@ -118,7 +128,7 @@ async fn read(
     control: &Control,
     printer: &Printer,
 ) -> Result<(OpenStore, IngestReport)> {
-    let inputs = prepare(stages, &arguments.input, printer).await?;
+    let inputs = prepare(global, stages, &arguments.input, printer).await?;
     let store = session::store(global).await?;
     let options = IngestOptions {
         again: arguments.again,

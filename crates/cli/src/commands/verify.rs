@@ -27,6 +27,7 @@ pub(crate) async fn run(
         run: arguments.run.clone(),
         file: arguments.file.clone(),
         depth,
+        storage: session::storage(global),
     };
     let control = session::control();
     let progress = Progress::watch("verifying", &control, 0, printer.is_quiet());

@@ -99,8 +99,7 @@ fn inputs() {
      filtered       0
      rejected       0
     -- stderr
-    packed.json: holds no records
-    rowmill: packed.json: damaged: reading failed at byte 0: unexpected end of file; everything else was kept
+    rowmill: packed.json: damaged: reading failed at byte 0: unexpected end of file; all else was read
     ");
     assert_snapshot!(check(&["ingest", "no-time.csv"]), @r"
     exit 2

@@ -8,6 +8,7 @@ mod errors;
 mod killed;
 mod real;
 mod resume;
+mod sources;
 mod stopped;
 
 use std::path::Path;
@@ -23,7 +24,8 @@ pub(crate) fn rowmill(folder: &Path, arguments: &[&str]) -> Command {
         .args(arguments)
         .env_remove("ROWMILL_CONFIG")
         .env_remove("ROWMILL_STORE")
-        .env_remove("BIGTABLE_EMULATOR_HOST");
+        .env_remove("BIGTABLE_EMULATOR_HOST")
+        .env_remove("STORAGE_EMULATOR_HOST");
     command
 }
 

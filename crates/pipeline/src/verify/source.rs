@@ -7,12 +7,14 @@ use futures::TryStreamExt as _;
 use rowmill_ingest::Chunk;
 use rowmill_model::columns::{fact, family, table};
 use rowmill_model::{EventIdSpec, Row};
+use rowmill_objects::Endpoint;
 use rowmill_quality::Seen;
 use rowmill_rowkey::{DeadLetterKey, FactKey, ResolvedKey};
 use rowmill_store::{Scan, Store};
 use tokio::sync::mpsc;
 
 use super::store::{look_up, shown};
+use super::{Depth, VerifyOptions};
 use crate::control::Control;
 use crate::digest::RowHash;
 use crate::error::Error;
@@ -62,9 +64,13 @@ pub(super) async fn prove(
     stages: &Arc<Stages>,
     store: &Arc<dyn Store>,
     ledger: &FileLedger,
-    sample: Option<usize>,
+    options: &VerifyOptions,
     control: &Control,
 ) -> Result<Proof, Error> {
+    let sample = match options.depth {
+        Depth::Sample(records) => Some(records),
+        Depth::Store | Depth::Full => None,
+    };
     let impossible = |why: &str| Ok(Proof::Impossible(why.to_owned()));
     if ledger.kind == RunKind::Replay {
         return impossible("it was replayed from dead letters that are no more");
@@ -72,7 +78,12 @@ pub(super) async fn prove(
     if ledger.config_hash != stages.pipeline.fingerprint {
         return impossible("it was written under another pipeline file");
     }
-    let prepared = match prepare(stages, ledger) {
+    let preparing = {
+        let (stages, file) = (Arc::clone(stages), ledger.file.clone());
+        let storage = options.storage.clone();
+        tokio::task::spawn_blocking(move || prepare(&stages, &file, &storage))
+    };
+    let prepared = match preparing.await.expect("looking at a source does not panic") {
         Ok(prepared) => prepared,
         Err(why) => return impossible(&why),
     };
@@ -104,8 +115,8 @@ pub(super) async fn prove(
     }
 }
 
-fn prepare(stages: &Stages, ledger: &FileLedger) -> Result<Prepared, String> {
-    let inputs = Inputs::find(std::slice::from_ref(&ledger.file), None);
+fn prepare(stages: &Stages, file: &String, storage: &Endpoint) -> Result<Prepared, String> {
+    let inputs = Inputs::find_with(std::slice::from_ref(file), None, storage);
     let prepared = inputs.and_then(|inputs| inputs.prepare(stages));
     let prepared = prepared.map_err(|error| format!("its source cannot be read: {error}"))?;
     let only = prepared.inputs.into_iter().next();
