@@ -52,9 +52,12 @@ pub(crate) fn source<'a>() -> ChunkSource<'a> {
         name: "listens.jsonl",
         file_name: "listens.jsonl",
         delimiter: b',',
+        format: Format::Jsonl,
         columns: None,
+        header: None,
         run: "2025-12-01T00:00:00Z-1",
         now: Timestamp::from_micros(1_764_547_200_000_000).unwrap(),
+        accounting: true,
     }
 }
 

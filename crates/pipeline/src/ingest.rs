@@ -63,6 +63,8 @@ pub struct IngestOptions {
     pub max_rejects: Option<RejectLimit>,
     /// What tells when it ended.
     pub clock: Arc<dyn Clock>,
+    /// Whether ledgers, checkpoints and dead letters are written. Only benchmarks that ask what they cost say no.
+    pub accounting: bool,
 }
 
 impl IngestOptions {
@@ -80,6 +82,7 @@ impl IngestOptions {
             again: false,
             max_rejects: None,
             clock: Arc::new(SystemClock),
+            accounting: true,
         }
     }
 }
@@ -133,7 +136,11 @@ pub async fn ingest(
     control: &Control,
 ) -> Result<IngestReport, Error> {
     let plan = Plan::of(inputs, store, new_run(stages, options), options.again).await?;
-    let begun = plan.begun();
+    let begun = if options.accounting {
+        plan.begun()
+    } else {
+        Vec::new()
+    };
     run_state::begin(store, &begun, &stages.pipeline.fingerprint).await?;
     let touched: Vec<_> = begun.into_iter().map(|begun| begun.ledger.run).collect();
     let liked_bytes = store.capability().writes.batch_bytes;
@@ -183,7 +190,7 @@ async fn run(
     let files: Arc<[OpenFile]> = plan
         .tasks
         .iter_mut()
-        .map(|task| OpenFile::new(&mut task.prepared, &task.ledger))
+        .map(|task| OpenFile::new(&mut task.prepared, &task.ledger, options.accounting))
         .collect();
     let ledgers: Vec<_> = plan.tasks.iter().map(|task| task.ledger.clone()).collect();
     let written: Vec<_> = plan
@@ -196,6 +203,7 @@ async fn run(
             store,
             files: Arc::clone(&files),
             config_hash: stages.pipeline.fingerprint.as_str().into(),
+            accounting: options.accounting,
         };
         Writer::new(target, ledgers.clone(), control.clone())
     });

@@ -18,11 +18,12 @@ pub(crate) struct OpenFile {
     options: Options,
     columns: Option<Columns>,
     header: Option<String>,
+    accounting: bool,
 }
 
 impl OpenFile {
     /// Of a prepared input in the run that `ledger` says.
-    pub(crate) fn new(prepared: &mut Prepared, ledger: &FileLedger) -> Self {
+    pub(crate) fn new(prepared: &mut Prepared, ledger: &FileLedger, accounting: bool) -> Self {
         Self {
             name: prepared.name.clone(),
             run: ledger.run.clone(),
@@ -31,6 +32,7 @@ impl OpenFile {
             options: prepared.options,
             columns: prepared.columns.take(),
             header: prepared.header.clone(),
+            accounting,
         }
     }
 
@@ -45,6 +47,7 @@ impl OpenFile {
             header: self.header.as_deref(),
             run: &self.run,
             now: self.started,
+            accounting: self.accounting,
         }
     }
 }

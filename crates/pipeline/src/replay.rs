@@ -217,6 +217,7 @@ impl<'a> Replay<'a> {
             header: None,
             run: &self.options.run,
             now: self.options.now,
+            accounting: true,
         };
         let mut processed = process_chunk(self.stages, &source, &chunk);
         if processed.rejected.is_empty() {

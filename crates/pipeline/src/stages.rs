@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rowmill_aggregate::Plan;
-use rowmill_model::{Pipeline, PipelineError, Slot};
+use rowmill_model::{EventIdSpec, Pipeline, PipelineError, Slot};
 use rowmill_quality::Checks;
 use rowmill_transform::Transformer;
 
@@ -15,6 +15,8 @@ pub struct Stages {
     pub(crate) checks: Checks,
     pub(crate) plan: Plan,
     pub(crate) timeline_columns: Vec<(String, Slot)>,
+    /// Whether an event's identity is the hash of its key.
+    pub(crate) hashes_ids: bool,
 }
 
 impl Stages {
@@ -26,6 +28,7 @@ impl Stages {
             transformer: Transformer::new(Arc::clone(&pipeline))?,
             checks: Checks::new(&pipeline)?,
             timeline_columns: plan.timeline_columns(),
+            hashes_ids: !matches!(pipeline.event.event_id, EventIdSpec::Natural(_)),
             plan,
             pipeline,
         })

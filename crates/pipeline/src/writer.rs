@@ -53,6 +53,7 @@ pub(crate) struct Target {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) files: Arc<[OpenFile]>,
     pub(crate) config_hash: Arc<str>,
+    pub(crate) accounting: bool,
 }
 
 impl Writer {
@@ -135,6 +136,9 @@ impl Writer {
     /// Starts to write the checkpoints that moved, after those that are being written: so that none moves back.
     async fn start_checkpoint(&mut self) -> Result<(), Error> {
         self.wait_for_checkpoint().await?;
+        if !self.target.accounting {
+            return Ok(());
+        }
         let mut batch = MutationBatch::new();
         for file in std::mem::take(&mut self.moved) {
             self.ledgers[file].write(&mut batch);

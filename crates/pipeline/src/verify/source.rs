@@ -12,11 +12,12 @@ use rowmill_quality::Seen;
 use rowmill_rowkey::{DeadLetterKey, FactKey, ResolvedKey};
 use rowmill_store::{Scan, Store};
 use tokio::sync::mpsc;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::store::{look_up, shown};
 use super::{Depth, VerifyOptions};
 use crate::control::Control;
-use crate::digest::RowHash;
+use crate::digest::{Digest, RowHash};
 use crate::error::Error;
 use crate::file_ledger::FileLedger;
 use crate::ingest::DUPLICATE_WINDOW;
@@ -71,21 +72,9 @@ pub(super) async fn prove(
         Depth::Sample(records) => Some(records),
         Depth::Store | Depth::Full => None,
     };
-    let impossible = |why: &str| Ok(Proof::Impossible(why.to_owned()));
-    if ledger.kind == RunKind::Replay {
-        return impossible("it was replayed from dead letters that are no more");
-    }
-    if ledger.config_hash != stages.pipeline.fingerprint {
-        return impossible("it was written under another pipeline file");
-    }
-    let preparing = {
-        let (stages, file) = (Arc::clone(stages), ledger.file.clone());
-        let storage = options.storage.clone();
-        tokio::task::spawn_blocking(move || prepare(&stages, &file, &storage))
-    };
-    let prepared = match preparing.await.expect("looking at a source does not panic") {
+    let prepared = match prepare_within(stages, ledger, options).await {
         Ok(prepared) => prepared,
-        Err(why) => return impossible(&why),
+        Err(why) => return Ok(Proof::Impossible(why)),
     };
     let (sender, mut records) = mpsc::channel(2);
     let reading = {
@@ -106,7 +95,7 @@ pub(super) async fn prove(
         lookup.take(&records).await?;
     }
     match reading.await.expect("reading a source does not panic") {
-        Err(why) => impossible(&why),
+        Err(why) => Ok(Proof::Impossible(why)),
         Ok(()) if lookup.differences.is_empty() => Ok(Proof::Proved {
             events: lookup.events,
             rewritten: lookup.rewritten,
@@ -124,6 +113,57 @@ fn prepare(stages: &Stages, file: &String, storage: &Endpoint) -> Result<Prepare
         .ok_or_else(|| "its source cannot be read again".to_owned())
 }
 
+/// Whether the rows that the source gives are exactly those that the ledger counts. Then what proves the ledger from the store proves
+/// them too, and none needs to be looked up.
+pub(super) async fn gives_what_was_written(
+    stages: &Arc<Stages>,
+    ledger: &FileLedger,
+    options: &VerifyOptions,
+    control: &Control,
+) -> Result<bool, Error> {
+    let Ok(prepared) = prepare_within(stages, ledger, options).await else {
+        return Ok(false);
+    };
+    let (sender, mut records) = mpsc::channel(2);
+    let reading = {
+        let (stages, ledger) = (Arc::clone(stages), ledger.clone());
+        tokio::task::spawn_blocking(move || read(&stages, prepared, &ledger, None, &sender))
+    };
+    let (mut facts, mut letters) = (Digest::default(), Digest::default());
+    while let Some(records) = records.recv().await {
+        control.check()?;
+        control.advance(0, records.len() as u64);
+        for record in &records {
+            match record {
+                Expected::Event { key, cells, .. } => facts.add(RowHash {
+                    key: xxh3_128(key),
+                    cells: *cells,
+                }),
+                Expected::Letter { key } => letters.add(letter::hash(xxh3_128(key))),
+            }
+        }
+    }
+    let is_read = reading.await.expect("reading a source does not panic");
+    Ok(is_read.is_ok() && facts == ledger.facts && letters == ledger.letters)
+}
+
+async fn prepare_within(
+    stages: &Arc<Stages>,
+    ledger: &FileLedger,
+    options: &VerifyOptions,
+) -> Result<Prepared, String> {
+    if ledger.kind == RunKind::Replay {
+        return Err("it was replayed from dead letters that are no more".to_owned());
+    }
+    if ledger.config_hash != stages.pipeline.fingerprint {
+        return Err("it was written under another pipeline file".to_owned());
+    }
+    let (stages, file) = (Arc::clone(stages), ledger.file.clone());
+    let storage = options.storage.clone();
+    let preparing = tokio::task::spawn_blocking(move || prepare(&stages, &file, &storage));
+    preparing.await.expect("looking at a source does not panic")
+}
+
 /// Sends what the records that the ledger counts should have left, some at a time.
 fn read(
     stages: &Stages,
@@ -133,7 +173,7 @@ fn read(
     sender: &mpsc::Sender<Vec<Expected>>,
 ) -> Result<(), String> {
     let mut chunks = prepared.open().map_err(|error| error.to_string())?;
-    let file = OpenFile::new(&mut prepared, ledger);
+    let file = OpenFile::new(&mut prepared, ledger, true);
     let mut sampled = Sample::new(sample);
     let mut seen = Seen::new(DUPLICATE_WINDOW);
     let mut hash = chunks.content_hash();
@@ -214,7 +254,7 @@ impl Sample {
             let key = match &record {
                 Expected::Event { key, .. } | Expected::Letter { key } => key,
             };
-            least.push((xxhash_rust::xxh3::xxh3_64(key), record));
+            least.push((xxh3_64(key), record));
             if least.len() > *most {
                 least.pop();
             }

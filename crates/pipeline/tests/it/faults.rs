@@ -4,18 +4,25 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use futures::stream::BoxStream;
 use proptest::prelude::*;
-use rowmill_model::Row;
 use rowmill_model::columns::table;
+use rowmill_model::{MutationBatch, Row};
 use rowmill_pipeline::{
     Control, Error, FileLedger, FileStatus, IngestOptions, IngestReport, Stages, file_ledgers,
     ingest,
 };
 use rowmill_rowkey::Timestamp;
 use rowmill_store::testing::{FixedRandom, ManualTimer};
-use rowmill_store::{Chaos, Faulty, Retry, RetryBudget, Scan, Store, StoreExt as _};
+use rowmill_store::{
+    Capability, Chaos, Error as StoreError, ErrorKind, Faulty, Result, Retry, RetryBudget, Scan,
+    Store, StoreExt as _,
+};
 use tokio::sync::Notify;
 
 use crate::{
@@ -111,7 +118,7 @@ async fn live(
     dead: &Notify,
     paths: &[&Path],
     options: &IngestOptions,
-) -> Option<Result<IngestReport, Error>> {
+) -> Option<std::result::Result<IngestReport, Error>> {
     let inputs = inputs(paths).prepare(stages).unwrap();
     let control = Control::default();
     tokio::select! {
@@ -179,6 +186,73 @@ async fn check(trouble: Trouble, compressed: bool) {
         ledgers(&*sound).await,
         "{trouble:?}"
     );
+}
+
+/// Has room for so many rows, and none after that.
+#[derive(Debug)]
+struct Small {
+    inner: Arc<dyn Store>,
+    room: AtomicU64,
+}
+
+#[async_trait]
+impl Store for Small {
+    fn capability(&self) -> Capability {
+        self.inner.capability()
+    }
+
+    async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
+        let rows = batch.len() as u64;
+        let take = |room: u64| room.checked_sub(rows);
+        if self.room.fetch_update(SeqCst, SeqCst, take).is_err() {
+            let full = StoreError::new(ErrorKind::Full, "no space left on the device");
+            return Err(full);
+        }
+        self.inner.apply(table, batch).await
+    }
+
+    fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
+        self.inner.scan(table, scan)
+    }
+}
+
+/// A store without room stops the run at once, without trying again; with room, the run is taken up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_store_is_taken_up_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&[]);
+    let path = generated(folder.path(), "a.jsonl", 3_000, 1);
+    let inner = memory_store().await.store;
+    let mut attempts = 0;
+    for room in [1_000, 1_500, 2_000, 1_000_000] {
+        attempts += 1;
+        let small = Small {
+            inner: Arc::clone(&inner),
+            room: AtomicU64::new(room),
+        };
+        let timer = Arc::new(ManualTimer::default());
+        let random = Arc::new(FixedRandom(0.0));
+        let store: Arc<dyn Store> = Arc::new(Retry::with_timer(
+            small,
+            RetryBudget::default(),
+            timer.clone(),
+            random,
+        ));
+        let inputs = inputs(&[&path]).prepare(&stages).unwrap();
+        let options = process(attempts, true);
+        match ingest(&stages, &store, inputs, &options, &Control::default()).await {
+            Ok(report) => assert_eq!((report.ledger.read, room), (3_000, 1_000_000)),
+            Err(error) => assert_eq!(error.to_string(), "no space left on the device"),
+        }
+        assert!(timer.slept().is_empty());
+    }
+    let sound = memory_store().await.store;
+    let inputs = inputs(&[&path]).prepare(&stages).unwrap();
+    let (options, control) = (process(1, true), Control::default());
+    ingest(&stages, &sound, inputs, &options, &control)
+        .await
+        .unwrap();
+    assert_eq!(tables(&*inner).await, tables(&*sound).await);
 }
 
 /// A file as `gzip` leaves it.
