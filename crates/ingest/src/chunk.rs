@@ -137,11 +137,12 @@ impl Chunk {
         Some(self.record(last).position)
     }
 
-    /// The records that start before `offset`, and the others.
+    /// The records that start before `offset`, whole, and the others.
     pub fn split_at(mut self, offset: u64) -> (Self, Self) {
         let at = usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         let records = self.spans.partition_point(|span| span.start < at);
-        let at = at.min(self.bytes.len());
+        let last_end = self.spans[..records].last().map_or(0, |span| span.end);
+        let at = at.min(self.bytes.len()).max(last_end);
         let mut rest = Self {
             bytes: self.bytes.split_off(at),
             spans: self.spans.split_off(records),

@@ -299,7 +299,7 @@ impl NewRun<'_> {
 
 /// How the content of an input stands to what was read of it before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Relation {
+pub(crate) enum Relation {
     /// It is the same, as far as it was read; of what comes before its last record, this is the hash.
     Same { before_tail: u128 },
     /// It begins with the same, and goes on.
@@ -313,10 +313,9 @@ async fn compare(prepared: Prepared, latest: &FileLedger) -> Result<(Prepared, R
     if is_as_it_was && latest.status != FileStatus::Broken {
         return Ok((prepared, Relation::Same { before_tail: 0 }));
     }
-    let tail = latest.tail.map_or(latest.position, |tail| tail.offset);
-    let (position, expected) = (latest.position, latest.content_hash.0);
+    let latest = latest.clone();
     let compared = tokio::task::spawn_blocking(move || {
-        let relation = compare_content(&prepared, tail, position, expected);
+        let relation = compare_content(&prepared, &latest);
         (prepared, relation)
     });
     let (prepared, relation) = compared.await.expect("comparing content does not panic");
@@ -325,12 +324,13 @@ async fn compare(prepared: Prepared, latest: &FileLedger) -> Result<(Prepared, R
     Ok((prepared, relation))
 }
 
-fn compare_content(
+/// Reads as much of an input as a ledger counts, and looks whether there is more. Blocks.
+pub(crate) fn compare_content(
     prepared: &Prepared,
-    tail: u64,
-    position: u64,
-    expected: u128,
+    latest: &FileLedger,
 ) -> Result<Relation, rowmill_ingest::Error> {
+    let (position, expected) = (latest.position, latest.content_hash.0);
+    let tail = latest.tail.map_or(position, |tail| tail.offset);
     let mut content = prepared.content()?;
     let mut hash = Xxh3::new();
     let mut before_tail = hash.digest128();

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,7 +21,7 @@ use rowmill_rowkey::Timestamp;
 use rowmill_store::testing::{FixedRandom, ManualTimer};
 use rowmill_store::{
     Capability, Chaos, Error as StoreError, ErrorKind, Faulty, Result, Retry, RetryBudget, Scan,
-    Store, StoreExt as _,
+    Store, StoreExt as _, WriteShape,
 };
 use tokio::sync::Notify;
 
@@ -44,6 +44,40 @@ pub(crate) async fn ledgers(store: &dyn Store) -> Vec<FileLedger> {
     let all = files.into_values().flatten();
     all.filter(|ledger| ledger.status == FileStatus::Done)
         .collect()
+}
+
+/// Takes four batches at once, and finishes them in any order.
+#[derive(Debug)]
+struct Wide {
+    inner: Arc<dyn Store>,
+    random: Mutex<fastrand::Rng>,
+}
+
+#[async_trait]
+impl Store for Wide {
+    fn capability(&self) -> Capability {
+        let capability = self.inner.capability();
+        let writes = WriteShape {
+            batches_in_flight: 4,
+            ..capability.writes
+        };
+        Capability {
+            writes,
+            ..capability
+        }
+    }
+
+    async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
+        let waits = self.random.lock().unwrap().u32(0..40);
+        for _ in 0..waits {
+            tokio::task::yield_now().await;
+        }
+        self.inner.apply(table, batch).await
+    }
+
+    fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
+        self.inner.scan(table, scan)
+    }
 }
 
 /// How a store fails, and a process dies.
@@ -85,7 +119,11 @@ impl Trouble {
         let notify = Arc::clone(&dead);
         let kill = Arc::new(move || notify.notify_one());
         let seed = self.seed.wrapping_add(number as u64);
-        let faulty = Faulty::new(Arc::clone(inner), chaos, seed, kill);
+        let wide = Wide {
+            inner: Arc::clone(inner),
+            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+        };
+        let faulty = Faulty::new(wide, chaos, seed, kill);
         if !self.retries {
             return (Arc::new(faulty), dead);
         }

@@ -155,6 +155,42 @@ async fn a_file_that_grew_is_read_on() {
     }
 }
 
+/// A last line that was whole but for its line break, and a file that grows behind it: the line is read again, belongs to the later
+/// run, and both ledgers are proved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_line_without_a_break_may_be_whole() {
+    let mut world = World::new().await;
+    let whole = generated(world.folder.path(), "whole.jsonl", 1_500, 3);
+    let content = std::fs::read(&whole).unwrap();
+    let path = world.path("a.jsonl");
+    let breaks: Vec<_> = (0..content.len())
+        .filter(|at| content[*at] == b'\n')
+        .collect();
+    for end in [breaks[500], breaks[501], breaks[1_200], content.len()] {
+        std::fs::write(&path, &content[..end]).unwrap();
+        world.ingest(&[&path], |_| ()).await;
+    }
+    let full = VerifyOptions {
+        depth: rowmill_pipeline::Depth::Full,
+        ..VerifyOptions::default()
+    };
+    let report = verify(&world.stages, &world.store, &full, &Control::default())
+        .await
+        .unwrap();
+    assert!(
+        report.is_proved() && report.ledgers.len() == 4,
+        "{report:?}"
+    );
+    let sound = memory_store().await.store;
+    ingest_with(&world.stages, &sound, &[&whole], &options("run"))
+        .await
+        .unwrap();
+    for table in [table::FACT, table::TIMELINE, table::DEAD_LETTERS] {
+        let expected = sound.count(table, Scan::all()).await.unwrap();
+        assert_eq!(world.count(table).await, expected, "{table}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changed_is_another_file() {
     let mut world = World::new().await;
