@@ -25,6 +25,10 @@ pub(crate) enum ExitStatus {
     Interrupted = 130,
 }
 
+/// What is said to whoever stopped a run that ingested again: the same command would begin once more.
+pub(crate) const INTERRUPTED_AGAIN: &str =
+    "interrupted: what was done so far is kept; run the command without --again to go on";
+
 /// What is said to whoever stopped a command.
 pub(crate) const INTERRUPTED: &str =
     "interrupted: what was done so far is kept; run the same command again to go on";

@@ -128,7 +128,7 @@ pub(crate) fn control() -> Control {
 pub(crate) async fn until_stopped(
     command: impl Future<Output = Result<ExitStatus>>,
 ) -> Result<ExitStatus> {
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const PATIENCE: Duration = Duration::from_mins(1);
     let impatience = async {
         wait_for_signal().await;
         tokio::select! {

@@ -35,7 +35,7 @@ impl Compression {
     }
 
     /// The content of what `input` gives. A file that ends too early, or holds what cannot be decompressed, gives what comes
-    /// before that and then an error.
+    /// before that and then an error; of a frame of zstd the decoder holds back as much as its window, which is then not given.
     pub fn decompress(self, input: impl Read + Send + 'static) -> Box<dyn Read + Send> {
         let input = BufReader::with_capacity(BUFFER_BYTES, input);
         match self {

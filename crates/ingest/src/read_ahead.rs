@@ -12,6 +12,7 @@ const BLOCKS_AHEAD: usize = 4;
 pub struct ReadAhead {
     blocks: Receiver<io::Result<Vec<u8>>>,
     block: io::Cursor<Vec<u8>>,
+    at_end: bool,
 }
 
 impl ReadAhead {
@@ -27,8 +28,12 @@ impl ReadAhead {
                     .read_to_end(&mut block);
                 let is_last = block.len() < BLOCK_BYTES || read.is_err();
                 // What was read before a failure comes before the failure.
-                let is_gone = sender.send(Ok(block)).is_err()
-                    || read.is_err_and(|error| sender.send(Err(error)).is_err());
+                let mut is_gone = !block.is_empty() && sender.send(Ok(block)).is_err();
+                is_gone |= read.is_err_and(|error| sender.send(Err(error)).is_err());
+                if is_last {
+                    // An empty block is the end: a thread that died would send none.
+                    sender.send(Ok(Vec::new())).ok();
+                }
                 if is_last || is_gone {
                     return;
                 }
@@ -37,6 +42,7 @@ impl ReadAhead {
         Self {
             blocks,
             block: io::Cursor::default(),
+            at_end: false,
         }
     }
 }
@@ -45,14 +51,13 @@ impl Read for ReadAhead {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = self.block.read(out)?;
-            if read > 0 || out.is_empty() {
+            if read > 0 || out.is_empty() || self.at_end {
                 return Ok(read);
             }
-            match self.blocks.recv() {
-                Ok(block) => self.block = io::Cursor::new(block?),
-                // The thread came to the input's end.
-                Err(_) => return Ok(0),
-            }
+            let ended = |_| io::Error::other("reading ahead ended before the input did");
+            let block = self.blocks.recv().map_err(ended)??;
+            self.at_end = block.is_empty();
+            self.block = io::Cursor::new(block);
         }
     }
 }

@@ -211,7 +211,7 @@ impl<R: Read> Chunks<R> {
         let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
         spans.last().is_some_and(|last| match self.options.format {
             Format::Csv | Format::Jsonl => !bytes[last.end..].iter().any(is_break),
-            Format::Json => last.defect == Some(Defect::Unclosed),
+            Format::Json => matches!(last.defect, Some(Defect::Unclosed | Defect::UnclosedArray)),
         })
     }
 }

@@ -153,14 +153,14 @@ impl Object {
         let (sender, parts) = mpsc::channel(PARTS_AHEAD);
         let object = self.clone();
         Handle::current().spawn(async move {
-            if let Err(error) = object.send(&sender).await {
-                // A receiver that is gone wants nothing more.
-                sender.send(Err(error)).await.ok();
-            }
+            // An empty part is the end: a task that died would send none. A receiver that is gone wants nothing more.
+            let last = object.send(&sender).await.map(|()| Bytes::new());
+            sender.send(last).await.ok();
         });
         Reading {
             parts,
             part: Bytes::new(),
+            at_end: false,
         }
     }
 
@@ -177,6 +177,9 @@ impl Object {
         while let Some(part) = stream.next().await {
             let part = part.map_err(failed)?;
             bytes += part.len() as u64;
+            if part.is_empty() {
+                continue;
+            }
             if parts.send(Ok(part)).await.is_err() {
                 return Ok(());
             }
@@ -193,15 +196,15 @@ impl Object {
 struct Reading {
     parts: mpsc::Receiver<io::Result<Bytes>>,
     part: Bytes,
+    at_end: bool,
 }
 
 impl Read for Reading {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.part.is_empty() && !out.is_empty() {
-            match self.parts.blocking_recv() {
-                Some(part) => self.part = part?,
-                None => return Ok(0),
-            }
+        while self.part.is_empty() && !out.is_empty() && !self.at_end {
+            let ended = || io::Error::other("the object's content ended before the object did");
+            self.part = self.parts.blocking_recv().ok_or_else(ended)??;
+            self.at_end = self.part.is_empty();
         }
         let bytes = out.len().min(self.part.len());
         self.part.copy_to_slice(&mut out[..bytes]);

@@ -20,6 +20,8 @@ pub(crate) struct Batch {
     pub(crate) origins: Vec<Origin>,
     /// The chunks that hold these records, each with its input.
     pub(crate) chunks: Vec<(usize, Arc<Chunk>)>,
+    /// How much input it covers, also what was left out.
+    pub(crate) input_bytes: usize,
     /// By input.
     pub(crate) progress: BTreeMap<usize, Progress>,
 }
@@ -71,6 +73,7 @@ impl Batch {
         self.hours.clear();
         self.origins.clear();
         self.chunks.clear();
+        self.input_bytes = 0;
         self.progress.clear();
     }
 }

@@ -1,7 +1,9 @@
 //! Watching a job from outside, and stopping it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
 
 use crate::error::Error;
 
@@ -17,7 +19,7 @@ struct Shared {
     records: AtomicU64,
     rows_sent: AtomicU64,
     rows_written: AtomicU64,
-    stopped: AtomicBool,
+    stopped: watch::Sender<bool>,
 }
 
 impl Control {
@@ -48,12 +50,19 @@ impl Control {
 
     /// Asks the job to stop at the next good moment.
     pub fn stop(&self) {
-        self.shared.stopped.store(true, Ordering::Relaxed);
+        self.shared.stopped.send_replace(true);
     }
 
     /// Whether the job was asked to stop.
     pub fn is_stopped(&self) -> bool {
-        self.shared.stopped.load(Ordering::Relaxed)
+        *self.shared.stopped.borrow()
+    }
+
+    /// Is over when the job was asked to stop.
+    pub(crate) async fn stopped(&self) {
+        let mut stopped = self.shared.stopped.subscribe();
+        // The sender lives as long as this.
+        stopped.wait_for(|stopped| *stopped).await.ok();
     }
 
     pub(crate) fn advance(&self, bytes: u64, records: u64) {

@@ -20,6 +20,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file that is done cannot be read, and must be to tell the duplicates of those after it.
+    #[error(
+        "{name}: it was read by the run that is taken up, and cannot be read now to tell duplicates of it: {problem}"
+    )]
+    Lost {
+        /// The file.
+        name: String,
+        /// Why.
+        problem: String,
+    },
     /// Objects do not exist, or cannot be reached.
     #[error(transparent)]
     Objects(#[from] rowmill_objects::Error),

@@ -56,6 +56,8 @@ pub struct FileLedger {
     /// Which of its records are no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_utf8: Option<NotUtf8>,
+    /// What its records look like: `csv`, `jsonl` or `json`.
+    pub format: String,
     /// What tells without reading it that the input is as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamp: Option<Stamp>,
@@ -94,6 +96,8 @@ pub struct Tail {
     pub length: u64,
     /// Whether the input broke off in it, so that it was rejected.
     pub cut: bool,
+    /// A hash of the key that its dead letter has if it is one.
+    pub letter: Sum,
 }
 
 /// Records that are not valid UTF-8.
@@ -137,6 +141,7 @@ impl FileLedger {
             status: FileStatus::Unfinished,
             problem: None,
             not_utf8: None,
+            format: String::new(),
             stamp: None,
             from: 0,
             position: 0,

@@ -13,6 +13,7 @@
 //! threads. A run that was stopped is taken up under its own name: what was read before the checkpoint is read once more, but only
 //! to remember it, so that duplicates are told as if nothing had happened.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -49,6 +50,8 @@ pub struct IngestOptions {
     pub now: Timestamp,
     /// How many threads transform.
     pub threads: usize,
+    /// How many bytes of a file are read and processed together, about.
+    pub chunk_bytes: usize,
     /// How many rows are written together.
     pub batch_rows: usize,
     /// How many bytes are written together, about; as many as the store likes if none.
@@ -75,6 +78,7 @@ impl IngestOptions {
             run: run.into(),
             now,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            chunk_bytes: 256 << 10,
             batch_rows: 40_000,
             batch_bytes: None,
             duplicate_window: DUPLICATE_WINDOW,
@@ -135,14 +139,27 @@ pub async fn ingest(
     options: &IngestOptions,
     control: &Control,
 ) -> Result<IngestReport, Error> {
-    let plan = Plan::of(inputs, store, new_run(stages, options), options.again).await?;
+    let plan = Plan::of(
+        stages,
+        inputs,
+        store,
+        new_run(stages, options),
+        options.again,
+    )
+    .await?;
     let begun = if options.accounting {
         plan.begun()
     } else {
         Vec::new()
     };
     run_state::begin(store, &begun, &stages.pipeline.fingerprint).await?;
-    let touched: Vec<_> = begun.into_iter().map(|begun| begun.ledger.run).collect();
+    let worked: BTreeSet<_> = begun.into_iter().map(|begun| begun.ledger.run).collect();
+    // A run that was killed when all of its inputs were done has not been recorded as such.
+    let left = plan
+        .standings
+        .iter()
+        .filter_map(|(_, standing)| standing.done_in());
+    let left = left.map(str::to_owned).collect();
     let liked_bytes = store.capability().writes.batch_bytes;
     let options = IngestOptions {
         batch_bytes: options.batch_bytes.or(Some(liked_bytes)),
@@ -152,7 +169,7 @@ pub async fn ingest(
     let status = ended
         .as_ref()
         .map_or(RunStatus::Failed, IngestReport::status);
-    let recorded = run_state::end(store, touched, status, options.clock.now()).await;
+    let recorded = run_state::end(store, &worked, &left, status, options.clock.now()).await;
     // A failure that keeps the run from being recorded is the one that ended it, most likely.
     let report = ended?;
     recorded?;
@@ -187,17 +204,23 @@ async fn run(
     control: &Control,
     store: Option<Arc<dyn Store>>,
 ) -> Result<IngestReport, Error> {
+    for task in &mut plan.tasks {
+        task.prepared.options.chunk_bytes = options.chunk_bytes;
+    }
     let files: Arc<[OpenFile]> = plan
         .tasks
         .iter_mut()
-        .map(|task| OpenFile::new(&mut task.prepared, &task.ledger, options.accounting))
+        .map(|task| {
+            let is_written = task.role == Role::Write;
+            OpenFile::new(
+                &mut task.prepared,
+                &task.ledger,
+                options.accounting,
+                is_written,
+            )
+        })
         .collect();
     let ledgers: Vec<_> = plan.tasks.iter().map(|task| task.ledger.clone()).collect();
-    let written: Vec<_> = plan
-        .tasks
-        .iter()
-        .map(|task| task.role == Role::Write)
-        .collect();
     let writer = store.map(|store| {
         let target = Target {
             store,
@@ -209,17 +232,27 @@ async fn run(
     });
     let mut sequencer = Sequencer::new(options, Arc::clone(&files), ledgers, writer);
     let pieces = pieces(plan.tasks, options.threads, control.clone());
-    let mut parts = std::pin::pin!(parts(stages, files, pieces, options.threads));
-    while let Some((file, part)) = parts.next().await {
+    let parts = parts(stages, Arc::clone(&files), pieces, options.threads);
+    let mut parts = std::pin::pin!(parts);
+    let mut has_too_many_rejects = sequencer.has_too_many_rejects();
+    while !has_too_many_rejects {
+        // Who waits for an input that gives nothing can be stopped all the same.
+        let next = tokio::select! {
+            biased;
+            next = parts.next() => next,
+            () = control.stopped() => None,
+        };
+        let Some((file, part)) = next else { break };
         control.advance(part.bytes(), part.records());
         sequencer.take(file, part).await?;
-        if sequencer.has_too_many_rejects() {
-            break;
-        }
+        has_too_many_rejects = sequencer.has_too_many_rejects();
     }
     let (mut report, ledgers) = sequencer.finish().await?;
     report.standings = plan.standings;
-    sum_up(&mut report, ledgers, &written, options, control)?;
+    let ledgers = ledgers.into_iter().zip(&*files);
+    let written = ledgers.filter(|(_, file)| file.is_written);
+    let written = written.map(|(ledger, _)| ledger).collect();
+    sum_up(&mut report, written, has_too_many_rejects, options, control)?;
     Ok(report)
 }
 
@@ -228,6 +261,7 @@ pub(crate) enum Part {
     Known(Processed),
     New(Processed, Arc<rowmill_ingest::Chunk>),
     End(InputEnd),
+    Lost(String),
 }
 
 impl Part {
@@ -235,14 +269,14 @@ impl Part {
         match self {
             Self::New(_, chunk) => chunk.bytes() as u64,
             Self::Known(processed) => processed.ledger.bytes.read,
-            Self::End(_) => 0,
+            Self::End(_) | Self::Lost(_) => 0,
         }
     }
 
     fn records(&self) -> u64 {
         match self {
             Self::New(processed, _) | Self::Known(processed) => processed.ledger.read,
-            Self::End(_) => 0,
+            Self::End(_) | Self::Lost(_) => 0,
         }
     }
 }
@@ -260,6 +294,7 @@ fn parts(
         async move {
             let (chunk, is_new) = match content {
                 Content::End(end) => return (file, Part::End(end)),
+                Content::Lost(problem) => return (file, Part::Lost(problem)),
                 Content::Known(chunk) => (chunk, false),
                 Content::New(chunk) => (chunk, true),
             };
@@ -282,16 +317,12 @@ fn parts(
 fn sum_up(
     report: &mut IngestReport,
     ledgers: Vec<FileLedger>,
-    written: &[bool],
+    has_too_many_rejects: bool,
     options: &IngestOptions,
     control: &Control,
 ) -> Result<(), Error> {
-    let ledgers = ledgers
-        .into_iter()
-        .zip(written)
-        .filter(|(_, written)| **written);
     let mut is_finished = true;
-    for (file, _) in ledgers {
+    for file in ledgers {
         file.ledger.check()?;
         report.ledger.merge(&file.ledger);
         is_finished &= file.status != FileStatus::Unfinished;
@@ -301,10 +332,14 @@ fn sum_up(
     }
     let (rejected, read) = (report.ledger.rejected(), report.ledger.read);
     let is_exceeded = |limit: RejectLimit| limit.is_exceeded(rejected, read);
-    report.stopped = if options.max_rejects.is_some_and(is_exceeded) {
+    report.stopped = if has_too_many_rejects || options.max_rejects.is_some_and(is_exceeded) {
         Some(Stopped::TooManyRejects)
     } else {
         (control.is_stopped() && !is_finished).then_some(Stopped::Interrupted)
     };
+    debug_assert!(
+        is_finished || report.stopped.is_some(),
+        "what is not finished was stopped"
+    );
     Ok(())
 }

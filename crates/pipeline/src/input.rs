@@ -1,5 +1,6 @@
 //! Which files to read, and a first look at each before anything is written.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,7 @@ impl Inputs {
         storage: &Endpoint,
     ) -> Result<Self, Error> {
         let mut found = Self::default();
+        let (mut names, mut files) = (HashSet::new(), HashSet::new());
         for argument in arguments {
             let inputs = if ObjectUri::is_meant(argument) {
                 found.objects(argument, format, storage)?
@@ -57,11 +59,12 @@ impl Inputs {
                 found.named(argument, format)?
             };
             for input in inputs {
-                let is_same = |other: &Input| {
-                    other.name == input.name
-                        || input.canonical.is_some() && other.canonical == input.canonical
-                };
-                if !found.inputs.iter().any(is_same) {
+                let is_new = names.insert(input.name.clone());
+                let is_other = input
+                    .canonical
+                    .as_ref()
+                    .is_none_or(|file| files.insert(file.clone()));
+                if is_new && is_other {
                     found.inputs.push(input);
                 }
             }

@@ -19,11 +19,18 @@ pub(crate) struct OpenFile {
     columns: Option<Columns>,
     header: Option<String>,
     accounting: bool,
+    /// Whether it is written, and not only remembered.
+    pub(crate) is_written: bool,
 }
 
 impl OpenFile {
     /// Of a prepared input in the run that `ledger` says.
-    pub(crate) fn new(prepared: &mut Prepared, ledger: &FileLedger, accounting: bool) -> Self {
+    pub(crate) fn new(
+        prepared: &mut Prepared,
+        ledger: &FileLedger,
+        accounting: bool,
+        is_written: bool,
+    ) -> Self {
         Self {
             name: prepared.name.clone(),
             run: ledger.run.clone(),
@@ -33,6 +40,7 @@ impl OpenFile {
             columns: prepared.columns.take(),
             header: prepared.header.clone(),
             accounting,
+            is_written,
         }
     }
 

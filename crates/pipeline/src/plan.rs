@@ -1,8 +1,10 @@
 //! What to do with each input of a run: read it, go on in it, or leave it, by what its ledgers say.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::sync::Arc;
 
+use rowmill_ingest::Format;
 use rowmill_rowkey::Timestamp;
 use rowmill_store::Store;
 use xxhash_rust::xxh3::Xxh3;
@@ -10,8 +12,10 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::digest::Sum;
 use crate::error::Error;
 use crate::file_ledger::{FileLedger, FileStatus};
-use crate::input::{Prepared, PreparedInputs};
-use crate::runs::{FileLedgers, RunKind, ledgers_of};
+use crate::input::{Inputs, Prepared, PreparedInputs};
+use crate::letter;
+use crate::runs::{FileLedgers, RunKind, find_run, ledgers_of};
+use crate::stages::Stages;
 
 /// How an input stands to what was ingested before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +45,16 @@ pub enum Standing {
     Changed,
     /// A run under another pipeline file was stopped in it; it is read from its beginning.
     OtherConfig,
+}
+
+impl Standing {
+    /// The run that did all of it.
+    pub(crate) fn done_in(&self) -> Option<&str> {
+        match self {
+            Self::Done { run, .. } => Some(run),
+            _ => None,
+        }
+    }
 }
 
 /// What is to be done with one input.
@@ -107,6 +121,7 @@ impl Plan {
 
     /// Looks up every input. Content is read only where neither size nor time of change tell that it is as it was.
     pub(crate) async fn of(
+        stages: &Arc<Stages>,
         inputs: PreparedInputs,
         store: &Arc<dyn Store>,
         new_run: NewRun<'_>,
@@ -126,8 +141,62 @@ impl Plan {
             plan.add(prepared, &known, new_run, again).await?;
         }
         plan.join_interrupted(&known);
+        plan.follow_interrupted(stages, store).await?;
         plan.forget_what_nobody_needs();
         Ok(plan)
+    }
+
+    /// Puts the inputs of runs that are taken up into the order in which these runs read them, before all others, and adds those that are
+    /// done and were not named: which of two records is the duplicate must not depend on how the command is given again.
+    async fn follow_interrupted(
+        &mut self,
+        stages: &Arc<Stages>,
+        store: &Arc<dyn Store>,
+    ) -> Result<(), Error> {
+        let is_resumed =
+            |(_, standing): &&(String, Standing)| matches!(standing, Standing::Resumed { .. });
+        let resumed: BTreeSet<_> = self
+            .standings
+            .iter()
+            .filter(is_resumed)
+            .filter_map(|(_, standing)| match standing {
+                Standing::Resumed { run, .. } => Some(run.clone()),
+                _ => None,
+            })
+            .collect();
+        let mut order: Vec<String> = Vec::new();
+        for run in &resumed {
+            let Some(record) = find_run(&**store, run).await? else {
+                continue;
+            };
+            let named: BTreeSet<_> = self.tasks.iter().map(|task| &task.ledger.file).collect();
+            let missing = record.files.iter().filter(|file| !named.contains(file));
+            let missing: Vec<_> = missing.cloned().collect();
+            for (file, ledgers) in ledgers_of(&**store, &missing).await? {
+                let done = ledgers
+                    .into_iter()
+                    .find(|ledger| ledger.run == *run && ledger.status == FileStatus::Done);
+                if let Some(ledger) = done {
+                    self.tasks
+                        .push(
+                            remembered(stages, ledger)
+                                .await
+                                .map_err(|problem| Error::Lost {
+                                    name: file,
+                                    problem,
+                                })?,
+                        );
+                }
+            }
+            order.extend(record.files);
+        }
+        let place = |task: &Task| {
+            let at = order.iter().position(|file| *file == task.ledger.file);
+            at.filter(|_| resumed.contains(&task.ledger.run))
+                .unwrap_or(usize::MAX)
+        };
+        self.tasks.sort_by_cached_key(place);
+        Ok(())
     }
 
     /// Inputs that no run knows join the run that is taken up, if there is one: they may be those that it was killed before it
@@ -214,6 +283,7 @@ impl Plan {
         let tail = ledger.tail.filter(|tail| tail.cut);
         if let Some(tail) = tail.filter(|tail| tail.offset < ledger.position) {
             ledger.ledger.take_back_cut(tail.length);
+            ledger.letters.remove(letter::hash(tail.letter.0));
             ledger.position = tail.offset;
             ledger.content_hash = Sum(before_tail);
         }
@@ -272,6 +342,23 @@ impl Plan {
     }
 }
 
+/// An input that is done, to be remembered.
+async fn remembered(stages: &Arc<Stages>, ledger: FileLedger) -> Result<Task, String> {
+    let (stages, name) = (Arc::clone(stages), ledger.file.clone());
+    let format = Format::named(&ledger.format);
+    let prepared = tokio::task::spawn_blocking(move || {
+        let inputs = Inputs::find(std::slice::from_ref(&name), format)?;
+        inputs.prepare(&stages)
+    });
+    let prepared = prepared.await.expect("looking at an input does not panic");
+    let prepared = prepared.map_err(|error| error.to_string())?.inputs.pop();
+    let prepared = prepared.ok_or("it names no file any more")?;
+    Ok(Task {
+        role: Role::Remember,
+        ..Task::write(prepared, ledger)
+    })
+}
+
 impl Task {
     fn write(prepared: Prepared, ledger: FileLedger) -> Self {
         Self {
@@ -291,6 +378,7 @@ impl NewRun<'_> {
             config_hash,
         } = *self;
         FileLedger {
+            format: prepared.options.format.name().to_owned(),
             stamp: prepared.stamp.clone(),
             ..FileLedger::new(RunKind::Ingest, &prepared.name, run, started, config_hash)
         }

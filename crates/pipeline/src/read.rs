@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use futures::stream::{self, Stream};
-use rowmill_ingest::{Chunk, Error};
+use rowmill_ingest::{Chunk, Defect, Error, Format};
 use tokio::sync::mpsc;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::control::Control;
+use crate::digest::Sum;
 use crate::file_ledger::{FileStatus, Tail};
 use crate::input::OpenChunks;
+use crate::letter;
 use crate::plan::{Role, Task};
 
 /// What the reader gives.
@@ -28,6 +31,8 @@ pub(crate) enum Content {
     New(Arc<Chunk>),
     /// There is no more.
     End(InputEnd),
+    /// An input that must be remembered cannot be read.
+    Lost(String),
 }
 
 /// How an input ended.
@@ -82,7 +87,10 @@ impl Reading {
     fn run(mut self) -> Option<()> {
         let mut chunks = match self.task.prepared.open() {
             Ok(chunks) => chunks,
-            Err(error) => return self.send(Content::End(self.not_opened(&error))),
+            Err(error) => {
+                let end = self.ended_at_checkpoint(causes(&error));
+                return self.end(end);
+            }
         };
         let mut end = InputEnd {
             status: FileStatus::Done,
@@ -96,7 +104,7 @@ impl Reading {
             match next {
                 Ok(chunk) => {
                     end.is_empty = false;
-                    end.tail = tail(&chunk);
+                    end.tail = tail(&self.task.prepared.name, &chunk);
                     self.take(chunk, &mut end)?;
                 }
                 Err(error) => {
@@ -108,17 +116,32 @@ impl Reading {
                 break;
             }
         }
+        if end.problem.as_deref() == Some(CHANGED) {
+            return self.end(end);
+        }
         self.finish(&chunks, end)
     }
 
     fn finish(&self, chunks: &OpenChunks, mut end: InputEnd) -> Option<()> {
-        if self.task.role == Role::Remember {
-            return Some(());
-        }
         end.position = chunks.offset();
         end.content_hash = chunks.content_hash();
         if end.position < self.task.ledger.position {
-            end.problem.get_or_insert_with(changed);
+            end = self.ended_at_checkpoint(changed());
+        }
+        self.end(end)
+    }
+
+    /// Sends how the input ended.
+    fn end(&self, mut end: InputEnd) -> Option<()> {
+        if self.task.role == Role::Remember {
+            return match end.problem {
+                None => Some(()),
+                Some(problem) => self.send(Content::Lost(problem)),
+            };
+        }
+        if end.tail.is_some() && self.task.prepared.options.format == Format::Json {
+            let cut_off = || "its last record is not closed; the file may be cut off".to_owned();
+            end.problem.get_or_insert_with(cut_off);
         }
         self.send(Content::End(end))
     }
@@ -130,8 +153,7 @@ impl Reading {
         }
         let checkpoint = self.task.ledger.position;
         if chunk.end() == checkpoint && chunk.content_hash() != self.task.ledger.content_hash.0 {
-            end.status = FileStatus::Broken;
-            end.problem = Some(changed());
+            *end = self.ended_at_checkpoint(changed());
             return Some(());
         }
         let (known, new) = chunk.split_at(checkpoint);
@@ -144,14 +166,15 @@ impl Reading {
         self.send(Content::New(Arc::new(new)))
     }
 
-    /// An input that was there a moment ago.
-    fn not_opened(&self, error: &Error) -> InputEnd {
+    /// Of an input of which nothing new can be read: what its ledger says stays as it is.
+    fn ended_at_checkpoint(&self, problem: String) -> InputEnd {
+        let ledger = &self.task.ledger;
         InputEnd {
             status: FileStatus::Broken,
-            problem: Some(causes(error)),
-            position: self.task.ledger.position,
-            content_hash: self.task.ledger.content_hash.0,
-            tail: self.task.ledger.tail,
+            problem: Some(problem),
+            position: ledger.position,
+            content_hash: ledger.content_hash.0,
+            tail: ledger.tail,
             is_empty: false,
         }
     }
@@ -165,18 +188,23 @@ impl Reading {
     }
 }
 
-fn tail(chunk: &Chunk) -> Option<Tail> {
+fn tail(name: &str, chunk: &Chunk) -> Option<Tail> {
     let position = chunk.open_record()?;
     let last = chunk.record(chunk.len() - 1);
+    let letter = letter::key(name, &last).encode();
+    let letter = letter.expect("an input's name is short enough for a key");
     Some(Tail {
         offset: position.offset,
         length: position.length,
-        cut: last.defect == Some(rowmill_ingest::Defect::Cut),
+        cut: last.defect == Some(Defect::Cut),
+        letter: Sum(xxh3_128(&letter)),
     })
 }
 
+const CHANGED: &str = "it changed while it was read; ingest it again";
+
 fn changed() -> String {
-    "it changed while it was read; ingest it again with --again".to_owned()
+    CHANGED.to_owned()
 }
 
 /// An error and what caused it, on one line.

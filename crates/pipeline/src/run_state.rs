@@ -23,6 +23,12 @@ pub(crate) async fn begin(
     begun: &[Begun],
     config_hash: &str,
 ) -> Result<(), Error> {
+    for Begun { ledger, reread } in begun {
+        // What another run's ledger counts goes first: as long as this run is not begun, that ledger is what the next one goes by.
+        if let Some(run) = reread.as_ref().filter(|run| **run != ledger.run) {
+            forget_tail(store, ledger, run).await?;
+        }
+    }
     let mut runs: BTreeMap<&str, Run> = BTreeMap::new();
     for FileLedger {
         run, file, started, ..
@@ -36,6 +42,7 @@ pub(crate) async fn begin(
                 vacant.insert(found.unwrap_or_else(begun))
             }
         };
+        (known.status, known.exit_code, known.finished) = (RunStatus::Unfinished, None, None);
         if !known.files.contains(file) {
             known.files.push(file.clone());
         }
@@ -51,7 +58,7 @@ pub(crate) async fn begin(
         .for_each(|begun| begun.ledger.write(&mut batch));
     store.apply_all(table::STATE, batch).await?;
     for Begun { ledger, reread } in begun {
-        if let Some(run) = reread {
+        if let Some(run) = reread.as_ref().filter(|run| **run == ledger.run) {
             forget_tail(store, ledger, run).await?;
         }
     }
@@ -83,31 +90,38 @@ async fn forget_tail(store: &Arc<dyn Store>, ledger: &FileLedger, run: &str) -> 
     resolve(&**store, &**store, resolved).await
 }
 
-/// Sums up the runs that were worked on, and records how they ended.
+/// Sums up the runs that were worked on, and records how they ended. Of the runs in `left` only the end is recorded, if it was not.
 pub(crate) async fn end(
     store: &Arc<dyn Store>,
-    touched: Vec<String>,
+    worked: &BTreeSet<String>,
+    left: &BTreeSet<String>,
     status: RunStatus,
     now: Timestamp,
 ) -> Result<(), Error> {
     let mut batch = MutationBatch::new();
-    for name in BTreeSet::from_iter(touched) {
-        let Some(mut run) = find_run(&**store, &name).await? else {
+    for name in worked.union(left) {
+        let Some(mut run) = find_run(&**store, name).await? else {
             continue;
         };
+        let is_worked = worked.contains(name);
+        if !is_worked && matches!(run.status, RunStatus::Done | RunStatus::Damaged) {
+            continue;
+        }
         let ledgers = ledgers_of(&**store, &run.files).await?;
         let of_run = || {
             let all = ledgers.values().flatten();
-            all.filter(|ledger| ledger.run == name)
+            all.filter(|ledger| ledger.run == *name)
         };
+        let found = status_of(of_run());
+        if !is_worked && found == RunStatus::Unfinished {
+            continue;
+        }
         run.sum_up(of_run());
-        let left = status_of(of_run());
-        // A run may be done although another, that was worked on beside it, is not.
         run.end(
-            if left == RunStatus::Unfinished {
-                status
+            if is_worked {
+                joined(found, status)
             } else {
-                left
+                found
             },
             now,
         );
@@ -115,4 +129,15 @@ pub(crate) async fn end(
     }
     store.apply_all(table::STATE, batch).await?;
     Ok(())
+}
+
+/// How a run ended that was worked on by a job that ended as `job`: what is left of it may be less, because the job read other inputs,
+/// or more.
+fn joined(left: RunStatus, job: RunStatus) -> RunStatus {
+    match (left, job) {
+        (RunStatus::Unfinished, RunStatus::Done | RunStatus::Damaged) => RunStatus::Unfinished,
+        (RunStatus::Unfinished, job) => job,
+        (_, RunStatus::TooManyRejects | RunStatus::Failed) => job,
+        (left, _) => left,
+    }
 }

@@ -42,6 +42,14 @@ impl<'a> Sequencer<'a> {
         ledgers: Vec<FileLedger>,
         mut writer: Option<Writer>,
     ) -> Self {
+        let written = ledgers
+            .iter()
+            .zip(&*files)
+            .filter(|(_, file)| file.is_written)
+            .map(|(file, _)| &file.ledger);
+        let (read, rejected) = written.fold((0, 0), |(read, rejected), ledger| {
+            (read + ledger.read, rejected + ledger.rejected())
+        });
         let batch_bytes = options.batch_bytes.unwrap_or(usize::MAX);
         let batch = writer
             .as_mut()
@@ -49,8 +57,8 @@ impl<'a> Sequencer<'a> {
         Self {
             options,
             files,
-            read: ledgers.iter().map(|file| file.ledger.read).sum(),
-            rejected: ledgers.iter().map(|file| file.ledger.rejected()).sum(),
+            read,
+            rejected,
             ledgers,
             seen: Seen::new(options.duplicate_window),
             batch: batch.unwrap_or_default(),
@@ -71,13 +79,18 @@ impl<'a> Sequencer<'a> {
             Part::New(processed, chunk) => {
                 self.add(file, &processed, chunk);
                 let full = self.batch.rows() >= self.options.batch_rows
-                    || self.batch.bytes() >= self.batch_bytes;
+                    || self.batch.bytes() >= self.batch_bytes
+                    || self.batch.input_bytes >= self.batch_bytes;
                 if full { self.flush().await } else { Ok(()) }
             }
             Part::End(end) => {
                 self.end(file, end);
                 Ok(())
             }
+            Part::Lost(problem) => Err(Error::Lost {
+                name: self.files[file].name.clone(),
+                problem,
+            }),
         }
     }
 
@@ -137,9 +150,13 @@ impl<'a> Sequencer<'a> {
             progress.letters.add(rejected.hash);
         }
         self.show_examples(file, processed, &chunk);
+        self.batch.input_bytes += chunk.bytes();
         if self.writer.is_some() {
             self.batch.letters.append(&processed.letters);
-            self.batch.chunks.push((file, chunk));
+            let is_origin = |origin: &Origin| origin.chunk == self.batch.chunks.len();
+            if self.batch.origins.last().is_some_and(is_origin) {
+                self.batch.chunks.push((file, chunk));
+            }
         }
         self.advance(file, progress);
     }
@@ -176,7 +193,7 @@ impl<'a> Sequencer<'a> {
         known.content_hash = progress.content_hash;
         known.tail = progress.tail;
         known.end = progress.end;
-        known.problem = progress.problem.or(known.problem.take());
+        known.problem = known.problem.take().or(progress.problem);
         known.not_utf8 = joined(known.not_utf8, progress.not_utf8);
         known.ledger.merge(&progress.ledger);
         known.facts.merge(&progress.facts);

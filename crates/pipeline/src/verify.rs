@@ -181,9 +181,7 @@ pub async fn verify(
     if let Some(found) = &found {
         (report.facts, report.timeline, report.letters) =
             (found.facts, found.timeline.rows, found.letters);
-        if options.run.is_none() && options.file.is_none() {
-            store::check_timeline(stages, store, found, &mut report, control).await?;
-        }
+        store::check_timeline(stages, store, found, &mut report, control).await?;
         store::check_letters(found, &mut report);
     }
     for ledger in all.iter().filter(asked) {
@@ -222,11 +220,19 @@ fn check_asked(options: &VerifyOptions, runs: &[Run], is_found: bool) -> Result<
     }
 }
 
-/// Whether a later ledger answers for everything that `ledger` counts.
+/// Whether a later run read the same content again, and so answers for everything that `ledger` counts.
 fn supersedes(later: &FileLedger, ledger: &FileLedger) -> bool {
     let is_later = (later.started, &later.run) > (ledger.started, &ledger.run);
     let reads_all = later.kind == RunKind::Ingest && later.from == 0;
-    later.file == ledger.file && is_later && reads_all && later.status == FileStatus::Done
+    // A run that was given up before its end, because its input changed or the pipeline file did, is answered for too.
+    let is_of_it = ledger.kind == RunKind::Replay
+        || ledger.status != FileStatus::Done
+        || (later.position, later.content_hash) == (ledger.position, ledger.content_hash);
+    later.file == ledger.file
+        && is_later
+        && reads_all
+        && is_of_it
+        && later.status == FileStatus::Done
 }
 
 /// Checks that every ledger balances, and that runs are the sum of their inputs.

@@ -82,7 +82,8 @@ impl Writer {
             .writes
             .batches_in_flight
             .max(1);
-        while self.writing.len() >= most {
+        // Those that wait for an earlier one hold memory too.
+        while self.writing.len() >= most || self.writing.len() + self.waiting.len() >= 2 * most {
             self.wait_for_one().await?;
         }
         let (target, number) = (self.target.clone(), self.next);

@@ -136,7 +136,7 @@ impl Outcomes {
         }
     }
 
-    /// Takes the failure of a whole attempt.
+    /// Takes the failure of a whole attempt at the open rows.
     fn fail(&mut self, error: &Error) {
         let failed = self.marked(error.copied());
         for row in &self.open {
@@ -188,8 +188,10 @@ impl<S: Store> Store for Retry<S> {
                     None
                 }
                 Err(error) => {
+                    // As long as no row had an outcome of its own, none has one now.
+                    let is_of_all = known.open.len() == batch.len();
                     known.fail(&error);
-                    (known.open.len() == batch.len()).then_some(error)
+                    is_of_all.then_some(error)
                 }
             };
             if known.open.is_empty() || !attempts.again().await {
@@ -208,7 +210,9 @@ impl<S: Store> Store for Retry<S> {
             store: Arc::clone(&self.inner),
             table: table.to_owned(),
             rows: self.inner.scan(table, scan.clone()),
-            rest: scan,
+            scan,
+            last: Vec::new(),
+            came: 0,
             attempts: self.attempts(),
         };
         stream::unfold(Some(reading), |reading| async {
@@ -227,7 +231,11 @@ struct Reading<S> {
     store: Arc<S>,
     table: String,
     rows: BoxStream<'static, Result<Row>>,
-    rest: Scan,
+    scan: Scan,
+    /// The key of the last row that came.
+    last: Vec<u8>,
+    /// How many rows came since the scan began, or was begun anew.
+    came: u64,
     attempts: Attempts,
 }
 
@@ -236,13 +244,19 @@ impl<S: Store> Reading<S> {
         loop {
             match self.rows.next().await? {
                 Ok(row) => {
-                    self.rest = self.rest.rest(row.key(), 1);
+                    self.last.clear();
+                    self.last.extend_from_slice(row.key());
+                    self.came += 1;
                     self.attempts.progress();
                     return Some(Ok(row));
                 }
                 Err(error) if error.is_retryable() && self.attempts.again().await => {
                     tracing::debug!(table = self.table, "reading on");
-                    self.rows = self.store.scan(&self.table, self.rest.clone());
+                    let came = std::mem::take(&mut self.came);
+                    if came > 0 {
+                        self.scan = self.scan.rest(&self.last, came);
+                    }
+                    self.rows = self.store.scan(&self.table, self.scan.clone());
                 }
                 Err(error) => return Some(Err(error)),
             }

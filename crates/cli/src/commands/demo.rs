@@ -41,7 +41,7 @@ pub(crate) async fn run(arguments: &DemoArguments, printer: &mut Printer) -> Res
     let report = ingest(&stages, &store.store, inputs, &options, &control).await?;
     ledger::print(&report, printer)?;
     if report.stopped.is_some() {
-        return Ok(ledger::status(&report, printer));
+        return Ok(ledger::status(&report, false, printer));
     }
     printer.line("")?;
     let done = aggregate(&stages, &store.store, AggregateOptions::Pending, &control).await?;

@@ -30,7 +30,7 @@ pub(crate) async fn check(
     let progress = Progress::watch("reading", &control, inputs.bytes(), printer.is_quiet());
     let report = check_inputs(&stages, inputs, &options, &control).await?;
     drop(progress);
-    finish(&stages, &report, printer)
+    finish(&stages, &report, false, printer)
 }
 
 /// Reads files into the fact table.
@@ -44,7 +44,7 @@ pub(crate) async fn run(
     }
     let stages = session::stages(global)?;
     let (_, report) = read(global, &stages, arguments, &session::control(), printer).await?;
-    finish(&stages, &report, printer)
+    finish(&stages, &report, arguments.again, printer)
 }
 
 /// Reads files into the fact table, aggregates what changed, and sums up.
@@ -59,7 +59,7 @@ pub(crate) async fn run_all(
     let stages = session::stages(global)?;
     let control = session::control();
     let (store, report) = read(global, &stages, arguments, &control, printer).await?;
-    let status = finish(&stages, &report, printer)?;
+    let status = finish(&stages, &report, arguments.again, printer)?;
     if status == ExitStatus::Interrupted {
         return Ok(status);
     }
@@ -142,11 +142,16 @@ async fn read(
     Ok((store, report?))
 }
 
-fn finish(stages: &Stages, report: &IngestReport, printer: &mut Printer) -> Result<ExitStatus> {
+fn finish(
+    stages: &Stages,
+    report: &IngestReport,
+    again: bool,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
     ledger::print(report, printer)?;
     printer.finish()?;
     warn_of_retention(stages, report, printer);
-    Ok(ledger::status(report, printer))
+    Ok(ledger::status(report, again, printer))
 }
 
 /// Says so when events were written that are older than what the pipeline file keeps.

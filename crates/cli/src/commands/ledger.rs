@@ -5,7 +5,7 @@ use std::io;
 use rowmill_pipeline::{IngestReport, Ledger, RunStatus, Standing, Stopped};
 use serde_json::json;
 
-use crate::exit::{ExitStatus, INTERRUPTED};
+use crate::exit::{ExitStatus, INTERRUPTED, INTERRUPTED_AGAIN};
 use crate::printer::{Printer, grouped};
 
 /// Prints the report of a run.
@@ -147,13 +147,17 @@ fn print_examples(report: &IngestReport, printer: &mut Printer) -> io::Result<()
 }
 
 /// The exit status of a run that came to its end, one way or another.
-pub(crate) fn status(report: &IngestReport, printer: &mut Printer) -> ExitStatus {
+pub(crate) fn status(report: &IngestReport, again: bool, printer: &mut Printer) -> ExitStatus {
     for (name, damage) in &report.damaged {
         printer.fail(&format!("{name}: damaged: {damage}; all else was read"));
     }
     match report.status() {
         RunStatus::Interrupted => {
-            printer.say(INTERRUPTED);
+            printer.say(if again {
+                INTERRUPTED_AGAIN
+            } else {
+                INTERRUPTED
+            });
             ExitStatus::Interrupted
         }
         RunStatus::TooManyRejects => {

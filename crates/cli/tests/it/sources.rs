@@ -172,8 +172,8 @@ fn objects_are_inputs_like_any_other() {
     assert_snapshot!(check(&["verify", "--full"]), @r"
     exit 0
     -- stdout
-     run                               file                             written  verdict
-     RUN  gs://landing/plays/a.jsonl             3  proved
+     run                                file                             written  verdict
+     RUN  gs://landing/plays/a.jsonl             3  proved from the source, 3 events
      RUN  gs://landing/plays/a.jsonl             0  proved from the source, 0 events
      RUN  gs://landing/plays/big.jsonl.gz    3,798  proved from the source, 3798 events
     read: 3,801 facts, 3,801 timeline rows, 181 dead letters

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
-use rowmill_ingest::Chunk;
+use rowmill_ingest::{Chunk, Format};
 use rowmill_model::columns::{fact, family, table};
 use rowmill_model::{EventIdSpec, Row};
 use rowmill_objects::Endpoint;
@@ -105,8 +105,9 @@ pub(super) async fn prove(
     }
 }
 
-fn prepare(stages: &Stages, file: &String, storage: &Endpoint) -> Result<Prepared, String> {
-    let inputs = Inputs::find_with(std::slice::from_ref(file), None, storage);
+fn prepare(stages: &Stages, ledger: &FileLedger, storage: &Endpoint) -> Result<Prepared, String> {
+    let format = Format::named(&ledger.format);
+    let inputs = Inputs::find_with(std::slice::from_ref(&ledger.file), format, storage);
     let prepared = inputs.and_then(|inputs| inputs.prepare(stages));
     let prepared = prepared.map_err(|error| format!("its source cannot be read: {error}"))?;
     let only = prepared.inputs.into_iter().next();
@@ -159,9 +160,12 @@ async fn prepare_within(
     if ledger.config_hash != stages.pipeline.fingerprint {
         return Err("it was written under another pipeline file".to_owned());
     }
-    let (stages, file) = (Arc::clone(stages), ledger.file.clone());
+    if ledger.stamp.is_none() {
+        return Err("its source cannot be read again".to_owned());
+    }
+    let (stages, ledger) = (Arc::clone(stages), ledger.clone());
     let storage = options.storage.clone();
-    let preparing = tokio::task::spawn_blocking(move || prepare(&stages, &file, &storage));
+    let preparing = tokio::task::spawn_blocking(move || prepare(&stages, &ledger, &storage));
     preparing.await.expect("looking at a source does not panic")
 }
 
@@ -181,7 +185,7 @@ fn read(
         Relation::Other => return Err("its source is not what it was".to_owned()),
     };
     let mut chunks = prepared.open().map_err(|error| error.to_string())?;
-    let file = OpenFile::new(&mut prepared, ledger, true);
+    let file = OpenFile::new(&mut prepared, ledger, true, true);
     let mut sampled = Sample::new(sample);
     let mut seen = Seen::new(DUPLICATE_WINDOW);
     // What cannot be read is beyond what the ledger counts.
@@ -378,6 +382,7 @@ impl Lookup<'_> {
         for ((letter, fact), key) in missing.into_iter().zip(keys) {
             let problem = "is missing".to_owned();
             match fact {
+                Some(_) if resolved.contains_key(&key) => {}
                 Some(fact) if self.is_elsewhere(&fact).await? => {
                     self.events += 1;
                     self.rewritten += 1;

@@ -352,3 +352,69 @@ async fn duplicates_of_a_done_file_are_told_when_its_run_is_taken_up() {
         .unwrap();
     assert_eq!(tables(&*world.store).await, tables(&*sound).await);
 }
+
+/// The same limit stops the same run again, however many of its inputs are done: it is never called done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_holds_for_a_run_of_several_files() {
+    let mut world = World::new().await;
+    let first = generated(world.folder.path(), "a.jsonl", 500, 1);
+    let second = generated(world.folder.path(), "b.jsonl", 20_000, 2);
+    let paths = [first.as_path(), second.as_path()];
+    for _ in 0..3 {
+        let most =
+            |options: &mut IngestOptions| options.max_rejects = Some(RejectLimit::Count(200));
+        let report = world.ingest(&paths, most).await;
+        assert_eq!(report.stopped, Some(Stopped::TooManyRejects));
+        let record = run(&*world.store, "run 1").await.unwrap();
+        assert_eq!(
+            (record.status, record.exit_code),
+            (RunStatus::TooManyRejects, Some(3))
+        );
+    }
+    assert_eq!(world.ingest(&paths, |_| ()).await.stopped, None);
+}
+
+/// However the command is given again, with some of the files, in another order, with a new one before them: what is written for the
+/// files of the run is what an undisturbed run writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_run_is_taken_up_makes_no_difference() {
+    for order in 0..4 {
+        let mut world = World::new().await;
+        let first = generated(world.folder.path(), "b.jsonl", 500, 1);
+        let more = generated(world.folder.path(), "more.jsonl", 20_000, 2);
+        let second = joined(&[&more, &first], &world.path("c.jsonl"));
+        let new = generated(world.folder.path(), "a.jsonl", 100, 7);
+        let most =
+            |options: &mut IngestOptions| options.max_rejects = Some(RejectLimit::Count(200));
+        world.ingest(&[&first, &second], most).await;
+        let again: &[&Path] = match order {
+            0 => &[&second],
+            1 => &[&second, &first],
+            2 => &[&new, &first, &second],
+            _ => &[&first],
+        };
+        let report = world.ingest(again, |_| ()).await;
+        if order == 3 {
+            // Only what is done was named: the run is not, and is not called so.
+            assert_eq!(report.ledger.read, 0);
+            let record = run(&*world.store, "run 1").await.unwrap();
+            assert_eq!(record.status, RunStatus::TooManyRejects);
+            continue;
+        }
+        let sound = memory_store().await.store;
+        let mut once = options("run 1");
+        once.now = rowmill_rowkey::Timestamp::from_micros(1_000_000).unwrap();
+        let mut all = vec![first.as_path(), second.as_path()];
+        if order == 2 {
+            all.push(&new);
+        }
+        ingest_with(&world.stages, &sound, &all, &once)
+            .await
+            .unwrap();
+        assert_eq!(
+            tables(&*world.store).await,
+            tables(&*sound).await,
+            "{order}"
+        );
+    }
+}
