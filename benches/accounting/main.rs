@@ -103,14 +103,15 @@ fn bad(folder: &Path, good: &Path) -> [PathBuf; 2] {
         folder.join("rejected.jsonl"),
         folder.join("unreadable.jsonl"),
     );
-    let gold = text.replace(r#""level":"paid""#, r#""level":"gold""#);
-    let gold = gold.replace(r#""level":"free""#, r#""level":"gold""#);
-    assert!(gold != text);
-    std::fs::write(&rejected, gold).unwrap();
-    let cut: String = text
-        .lines()
-        .map(|line| format!("{}\n", &line[..line.len() - 5]))
-        .collect();
+    let other = text.replace(r#""level":"paid""#, r#""level":"gold""#);
+    let other = other.replace(r#""level":"free""#, r#""level":"gold""#);
+    assert!(other != text);
+    std::fs::write(&rejected, other).unwrap();
+    let mut cut = String::new();
+    for line in text.lines() {
+        cut += &line[..line.len() - 5];
+        cut.push('\n');
+    }
     std::fs::write(&unreadable, cut).unwrap();
     [rejected, unreadable]
 }

@@ -164,7 +164,7 @@ pub(crate) struct DemoArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct InputArguments {
-    /// Files, directories, patterns such as 'logs/*.json', gs://BUCKET/PREFIX*, or - for standard input; gzip and zstd are read
+    /// Files, directories, patterns such as 'logs/*.json', '<gs://BUCKET/PREFIX*>', or - for standard input; gzip and zstd are read
     #[arg(required = true, value_name = "FILES")]
     pub(crate) inputs: Vec<String>,
     /// What the files hold; by extension and a look inside without it

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A server of buckets in memory. It ends with the process.
 #[derive(Debug, Clone)]
@@ -13,10 +13,12 @@ pub struct StorageServer {
     shared: Arc<Shared>,
 }
 
+/// By bucket and name: the content, and how often it was written.
+type Objects = BTreeMap<(String, String), (Vec<u8>, u64)>;
+
 #[derive(Debug, Default)]
 struct Shared {
-    /// By bucket and name: the content, and how often it was written.
-    objects: Mutex<BTreeMap<(String, String), (Vec<u8>, u64)>>,
+    objects: Mutex<Objects>,
     requests: AtomicU64,
     denies: AtomicBool,
 }
@@ -80,7 +82,7 @@ struct Request {
 }
 
 impl Shared {
-    fn objects(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), (Vec<u8>, u64)>> {
+    fn objects(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -231,7 +231,8 @@ impl Plan {
         });
         let Some(latest) = latest.filter(|_| !again && prepared.is_repeatable()) else {
             let ledger = new_run.ledger(&prepared);
-            return Ok(self.push(Task::write(prepared, ledger), Standing::New));
+            self.push(Task::write(prepared, ledger), Standing::New);
+            return Ok(());
         };
         let (prepared, relation) = compare(prepared, latest).await?;
         let other_config = latest.config_hash != new_run.config_hash;

@@ -100,7 +100,7 @@ impl Reading {
             tail: None,
             is_empty: true,
         };
-        while let Some(next) = chunks.next() {
+        for next in chunks.by_ref() {
             match next {
                 Ok(chunk) => {
                     end.is_empty = false;

@@ -124,7 +124,7 @@ struct Tried {
 
 enum Outcome {
     /// Its records pass; there may be more than one in it.
-    Passes(Processed, Chunk),
+    Passes(Box<Processed>, Chunk),
     Fails(Vec<Finding>),
 }
 
@@ -221,7 +221,7 @@ impl<'a> Replay<'a> {
         };
         let mut processed = process_chunk(self.stages, &source, &chunk);
         if processed.rejected.is_empty() {
-            Outcome::Passes(processed, chunk)
+            Outcome::Passes(Box::new(processed), chunk)
         } else {
             Outcome::Fails(processed.rejected.swap_remove(0).findings)
         }
@@ -236,8 +236,8 @@ impl<'a> Replay<'a> {
         let header = named.or(letter.columns.as_ref());
         let header = header.ok_or("the pipeline file no longer names the columns")?;
         let known = self.columns.entry(header.clone()).or_insert_with(|| {
-            let names: Vec<_> = header.iter().map(String::as_str).collect();
-            let columns = self.stages.transformer.columns(&names);
+            let texts: Vec<_> = header.iter().map(String::as_str).collect();
+            let columns = self.stages.transformer.columns(&texts);
             columns.map(Arc::new).map_err(|error| error.to_string())
         });
         known.clone().map(Some)

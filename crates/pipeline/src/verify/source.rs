@@ -369,10 +369,9 @@ impl Lookup<'_> {
             .filter(|(key, _)| !there.contains_key(key))
             .collect();
         let resolved_key = |key: &[u8]| {
-            let key = DeadLetterKey::decode(key)
+            DeadLetterKey::decode(key)
                 .and_then(|key| ResolvedKey(key).encode())
-                .map_err(|error| Error::Row(error.to_string()));
-            key
+                .map_err(|error| Error::Row(error.to_string()))
         };
         let keys = missing
             .iter()
