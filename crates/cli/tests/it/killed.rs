@@ -67,9 +67,9 @@ fn killing_it_at_random_moments_loses_and_doubles_nothing() {
         ];
         stdout(sound.path(), &[&arguments[..], &[format]].concat());
     }
-    let begun = Instant::now();
-    stdout(sound.path(), &INGEST);
-    let duration = begun.elapsed();
+    let duration = duration_of(|| {
+        stdout(sound.path(), &INGEST);
+    });
     let expected = tables(sound.path());
 
     let seed = fastrand::u64(..);
@@ -107,6 +107,16 @@ fn killing_it_at_random_moments_loses_and_doubles_nothing() {
         );
     }
     assert!(rounds < kills, "{rounds} rounds for {kills} kills");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the moments to kill at are chosen within the time that a run takes"
+)]
+fn duration_of(work: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    work();
+    begun.elapsed()
 }
 
 /// Starts it, and kills it after a while. True if it had come to its end by then.

@@ -72,22 +72,19 @@ fn standard_input_may_be_compressed() {
     );
 }
 
-#[test]
-fn objects_are_inputs_like_any_other() {
-    let server = StorageServer::start();
-    let folder = folder();
-    stdout(
-        folder.path(),
-        &[
-            "generate",
-            "--events",
-            "4000",
-            "--bad",
-            "5",
-            "--out",
-            "big.jsonl",
-        ],
-    );
+/// A server with two files of plays and one of notes, and a folder.
+fn landing() -> (StorageServer, tempfile::TempDir) {
+    let (server, folder) = (StorageServer::start(), folder());
+    let generate = [
+        "generate",
+        "--events",
+        "4000",
+        "--bad",
+        "5",
+        "--out",
+        "big.jsonl",
+    ];
+    stdout(folder.path(), &generate);
     let packed = std::process::Command::new("gzip")
         .arg(folder.path().join("big.jsonl"))
         .status();
@@ -96,12 +93,21 @@ fn objects_are_inputs_like_any_other() {
     server.put("landing", "plays/a.jsonl", EVENTS.as_bytes());
     server.put("landing", "plays/big.jsonl.gz", &big);
     server.put("landing", "plays/readme.md", b"# notes");
+    (server, folder)
+}
+
+/// What a command says of objects of that server.
+fn check(server: &StorageServer, folder: &tempfile::TempDir, arguments: &[&str]) -> String {
     let url = server.url();
-    let check = |arguments: &[&str]| {
-        let endpoint = ["--storage-endpoint", url.as_str()];
-        let output = run(folder.path(), &[arguments, &endpoint].concat());
-        shown(folder.path(), &output).replace(&url, "URL")
-    };
+    let endpoint = ["--storage-endpoint", url.as_str()];
+    let output = run(folder.path(), &[arguments, &endpoint].concat());
+    shown(folder.path(), &output).replace(&url, "URL")
+}
+
+#[test]
+fn objects_are_inputs_like_any_other() {
+    let (server, folder) = landing();
+    let check = |arguments: &[&str]| check(&server, &folder, arguments);
     assert_snapshot!(check(&["ingest", "gs://landing/plays/", "--examples", "0"]), @r"
     exit 0
     -- stdout
@@ -178,6 +184,13 @@ fn objects_are_inputs_like_any_other() {
      RUN  gs://landing/plays/big.jsonl.gz    3,798  proved from the source, 3798 events
     read: 3,801 facts, 3,801 timeline rows, 181 dead letters
     ");
+}
+
+#[test]
+fn objects_that_are_not_there_or_denied_are_said() {
+    let (server, folder) = landing();
+    let check = |arguments: &[&str]| check(&server, &folder, arguments);
+    let url = server.url();
     assert_snapshot!(check(&["check", "gs://landing/nothing.csv"]), @r"
     exit 2
     -- stderr
