@@ -79,7 +79,8 @@ pub struct Chunk {
     /// Of the first record.
     pub(crate) first_number: u64,
     pub(crate) content_hash: u128,
-    pub(crate) ends_open: bool,
+    /// The first of the records that may go on beyond the end of the file.
+    pub(crate) open_from: Option<usize>,
 }
 
 impl Chunk {
@@ -131,10 +132,11 @@ impl Chunk {
         self.content_hash
     }
 
-    /// Where the chunk's last record starts, if the file ends in it without a line break: it may not be whole yet.
-    pub fn open_record(&self) -> Option<Position> {
-        let last = self.len().checked_sub(1).filter(|_| self.ends_open)?;
-        Some(self.record(last).position)
+    /// The records at the end of the file that would be others if the file went on: the last one, if no line break closes it, and
+    /// everything behind a quote that is not closed.
+    pub fn open_records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+        let from = self.open_from.unwrap_or(self.len());
+        (from..self.len()).map(|index| self.record(index))
     }
 
     /// The records that start before `offset`, whole, and the others.
@@ -148,13 +150,14 @@ impl Chunk {
             spans: self.spans.split_off(records),
             offset: self.offset + at as u64,
             first_number: self.first_number + records as u64,
+            open_from: self.open_from.map(|from| from.saturating_sub(records)),
             ..self
         };
         for span in &mut rest.spans {
             span.start -= at;
             span.end -= at;
         }
-        self.ends_open &= rest.is_empty();
+        self.open_from = self.open_from.filter(|from| *from < records);
         (self, rest)
     }
 

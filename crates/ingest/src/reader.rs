@@ -124,6 +124,7 @@ impl<R: Read> Chunks<R> {
             .flatten()
             .map(|row| row.fields().map(str::to_owned).collect());
         chunk.spans.remove(0);
+        chunk.open_from = chunk.open_from.and_then(|from| from.checked_sub(1));
         self.next_number -= 1;
         self.ready = Some(chunk);
         header
@@ -186,12 +187,12 @@ impl<R: Read> Chunks<R> {
         let rest = self.buffer.split_off(used);
         let bytes = std::mem::replace(&mut self.buffer, rest);
         self.hash.0.update(&bytes);
-        let ends_open = self.at_end && self.buffer.is_empty() && self.ends_open(&bytes, &spans);
-        if let Some(last) = spans
-            .last_mut()
-            .filter(|_| self.failure.is_some() && ends_open)
-        {
-            last.defect = Some(Defect::Cut);
+        let is_last = self.at_end && self.buffer.is_empty();
+        let open_from = self.open_from(&bytes, &spans).filter(|_| is_last);
+        if let (Some(_), Some(from)) = (&self.failure, open_from) {
+            for open in &mut spans[from..] {
+                open.defect = Some(Defect::Cut);
+            }
         }
         let chunk = Chunk {
             bytes,
@@ -199,20 +200,28 @@ impl<R: Read> Chunks<R> {
             offset: self.offset,
             first_number: self.next_number,
             content_hash: self.content_hash(),
-            ends_open,
+            open_from,
         };
         self.offset += used as u64;
         self.next_number += chunk.spans.len() as u64;
         chunk
     }
 
-    /// Whether the last record reaches to the end of `bytes`: of lines and rows, whether no line break follows it.
-    fn ends_open(&self, bytes: &[u8], spans: &[Span]) -> bool {
+    /// The first of the records that would be others if more came after `bytes`: of lines and rows the last one, if no line break
+    /// follows it; of rows all from the first quote on that is not closed, because where they end is a guess.
+    fn open_from(&self, bytes: &[u8], spans: &[Span]) -> Option<usize> {
         let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
-        spans.last().is_some_and(|last| match self.options.format {
-            Format::Csv | Format::Jsonl => !bytes[last.end..].iter().any(is_break),
-            Format::Json => matches!(last.defect, Some(Defect::Unclosed | Defect::UnclosedArray)),
-        })
+        let last = spans.len().checked_sub(1)?;
+        let ends_in_it = match self.options.format {
+            Format::Csv | Format::Jsonl => !bytes[spans[last].end..].iter().any(is_break),
+            Format::Json => matches!(
+                spans[last].defect,
+                Some(Defect::Unclosed | Defect::UnclosedArray)
+            ),
+        };
+        let is_unclosed = |span: &Span| span.defect == Some(Defect::UnclosedQuote);
+        let unclosed = spans.iter().position(is_unclosed);
+        unclosed.or(ends_in_it.then_some(last))
     }
 }
 

@@ -67,7 +67,7 @@ pub struct FileLedger {
     pub position: u64,
     /// XXH3-128 of the content before the checkpoint.
     pub content_hash: Sum,
-    /// The last record, if the content ends in it without a line break: it may go on when the input grows.
+    /// The last records, if they may go on when the input grows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<Tail>,
     /// The records between `from` and `position`.
@@ -87,17 +87,19 @@ pub struct Stamp {
     pub version: String,
 }
 
-/// A record that the content ends in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The records that the content ends in, and that would be others if it went on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tail {
-    /// Its first byte.
+    /// The first byte.
     pub offset: u64,
-    /// Its length so far.
+    /// How many records it was taken for.
+    pub records: u64,
+    /// Their length.
     pub length: u64,
-    /// Whether the input broke off in it, so that it was rejected.
+    /// Whether the input broke off there, so that they were rejected.
     pub cut: bool,
-    /// A hash of the key that its dead letter has if it is one.
-    pub letter: Sum,
+    /// Hashes of the keys that their dead letters have if they are such.
+    pub letters: Vec<Sum>,
 }
 
 /// Records that are not valid UTF-8.

@@ -154,19 +154,19 @@ impl Ledger {
         self.reject(std::slice::from_ref(finding), length);
     }
 
-    /// Takes back a record that was rejected because its file broke off in it: it will be read again.
-    pub(crate) fn take_back_cut(&mut self, length: u64) {
+    /// Takes back records that were rejected because their file broke off in them: they will be read again.
+    pub(crate) fn take_back_cut(&mut self, records: u64, length: u64) {
         let reason = Reason::Unreadable.name();
-        self.read -= 1;
+        self.read -= records;
         self.bytes.read -= length;
         self.bytes.rejected -= length;
         let is_cut =
             |violation: &&mut Violation| violation.reason == reason && violation.subject.is_empty();
         if let Some(count) = self.rejected_by_reason.get_mut(reason) {
-            *count -= 1;
+            *count -= records;
         }
         if let Some(violation) = self.violations.iter_mut().find(is_cut) {
-            violation.count -= 1;
+            violation.count -= records;
         }
         self.rejected_by_reason.retain(|_, count| *count > 0);
         self.violations.retain(|violation| violation.count > 0);

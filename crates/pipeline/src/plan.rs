@@ -281,10 +281,12 @@ impl Plan {
     /// Goes on at the checkpoint; where the input broke off in a record, at that record.
     fn resume(&mut self, prepared: Prepared, latest: &FileLedger, before_tail: u128) {
         let mut ledger = latest.clone();
-        let tail = ledger.tail.filter(|tail| tail.cut);
-        if let Some(tail) = tail.filter(|tail| tail.offset < ledger.position) {
-            ledger.ledger.take_back_cut(tail.length);
-            ledger.letters.remove(letter::hash(tail.letter.0));
+        let tail = ledger.tail.clone().filter(|tail| tail.cut);
+        if let Some(tail) = tail.as_ref().filter(|tail| tail.offset < ledger.position) {
+            ledger.ledger.take_back_cut(tail.records, tail.length);
+            for key in &tail.letters {
+                ledger.letters.remove(letter::hash(key.0));
+            }
             ledger.position = tail.offset;
             ledger.content_hash = Sum(before_tail);
         }
@@ -311,14 +313,14 @@ impl Plan {
         new_run: NewRun<'_>,
     ) {
         let mut ledger = new_run.ledger(&prepared);
-        (ledger.from, ledger.content_hash) = match latest.tail {
+        (ledger.from, ledger.content_hash) = match &latest.tail {
             Some(tail) => (tail.offset, Sum(before_tail)),
             None => (latest.position, latest.content_hash),
         };
         ledger.position = ledger.from;
         let standing = Standing::Grown { from: ledger.from };
         let task = Task {
-            reread: latest.tail.map(|_| latest.run.clone()),
+            reread: latest.tail.as_ref().map(|_| latest.run.clone()),
             ..Task::write(prepared, ledger)
         };
         self.push(task, standing);
@@ -419,7 +421,7 @@ pub(crate) fn compare_content(
     latest: &FileLedger,
 ) -> Result<Relation, rowmill_ingest::Error> {
     let (position, expected) = (latest.position, latest.content_hash.0);
-    let tail = latest.tail.map_or(position, |tail| tail.offset);
+    let tail = latest.tail.as_ref().map_or(position, |tail| tail.offset);
     let mut content = prepared.content()?;
     let mut hash = Xxh3::new();
     let mut before_tail = hash.digest128();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::stream::{self, Stream};
-use rowmill_ingest::{Chunk, Defect, Error, Format};
+use rowmill_ingest::{Chunk, Defect, Error, Format, Record};
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -174,7 +174,7 @@ impl Reading {
             problem: Some(problem),
             position: ledger.position,
             content_hash: ledger.content_hash.0,
-            tail: ledger.tail,
+            tail: ledger.tail.clone(),
             is_empty: false,
         }
     }
@@ -188,16 +188,21 @@ impl Reading {
     }
 }
 
+/// The records that may go on beyond the end of the file.
 fn tail(name: &str, chunk: &Chunk) -> Option<Tail> {
-    let position = chunk.open_record()?;
-    let last = chunk.record(chunk.len() - 1);
-    let letter = letter::key(name, &last).encode();
-    let letter = letter.expect("an input's name is short enough for a key");
+    let first = chunk.open_records().next()?;
+    let key = |record: Record<'_>| {
+        let key = letter::key(name, &record).encode();
+        Sum(xxh3_128(
+            &key.expect("an input's name is short enough for a key"),
+        ))
+    };
     Some(Tail {
-        offset: position.offset,
-        length: position.length,
-        cut: last.defect == Some(Defect::Cut),
-        letter: Sum(xxh3_128(&letter)),
+        offset: first.position.offset,
+        records: chunk.open_records().len() as u64,
+        length: chunk.open_records().map(|it| it.position.length).sum(),
+        cut: first.defect == Some(Defect::Cut),
+        letters: chunk.open_records().map(key).collect(),
     })
 }
 

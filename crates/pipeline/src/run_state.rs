@@ -65,10 +65,10 @@ pub(crate) async fn begin(
     Ok(())
 }
 
-/// Removes the dead letters of a record that was not whole and is read again. Where it belongs to another run, whose ledger counts
+/// Removes the dead letters of records that were not whole and are read again. Where it belongs to another run, whose ledger counts
 /// it, it is said what became of it.
 async fn forget_tail(store: &Arc<dyn Store>, ledger: &FileLedger, run: &str) -> Result<(), Error> {
-    let place = DeadLetterKey::at_place(&ledger.file, ledger.position)
+    let place = DeadLetterKey::from_place(&ledger.file, ledger.position)
         .map_err(|error| Error::Query(error.to_string()))?;
     let rows = store.scan(table::DEAD_LETTERS, Scan::range(place));
     let keys: Vec<_> = rows.map_ok(|row| row.key().to_vec()).try_collect().await?;

@@ -54,9 +54,12 @@ impl<'a> DeadLetterKey<'a> {
         Ok(KeyRange::prefix(out))
     }
 
-    /// The range of the records that stood at one place of a source, at one time or another.
-    pub fn at_place(source: &str, offset: u64) -> Result<KeyRange, Error> {
-        Self::place(source, offset).map(KeyRange::prefix)
+    /// The range of a source's records from an offset on.
+    pub fn from_place(source: &str, offset: u64) -> Result<KeyRange, Error> {
+        Ok(KeyRange {
+            start: Self::place(source, offset)?,
+            ..Self::of_source(source)?
+        })
     }
 
     fn place(source: &str, offset: u64) -> Result<Vec<u8>, Error> {

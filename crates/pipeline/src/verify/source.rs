@@ -181,7 +181,10 @@ fn read(
     let until = match relation {
         Relation::Same { .. } => ledger.position,
         // The last record was not whole then, and is another one now.
-        Relation::Grown { .. } => ledger.tail.map_or(ledger.position, |tail| tail.offset),
+        Relation::Grown { .. } => match &ledger.tail {
+            Some(tail) => tail.offset,
+            None => ledger.position,
+        },
         Relation::Other => return Err("its source is not what it was".to_owned()),
     };
     let mut chunks = prepared.open().map_err(|error| error.to_string())?;

@@ -140,10 +140,7 @@ async fn letters_are_found_by_what_is_wrong_with_them() {
     assert_eq!(stats.letters, all.len() as u64);
     assert_eq!(stats.by_source.values().sum::<u64>(), stats.letters);
     assert_eq!(stats.by_stage.values().sum::<u64>(), stats.letters);
-    assert_eq!(
-        stats.by_reason["range length"] as usize,
-        count(ranges).await
-    );
+    assert_eq!(stats.by_reason["range length"], count(ranges).await as u64);
 
     let mut out = Vec::new();
     let control = Control::default();
