@@ -292,9 +292,14 @@ impl<E: Entries> Bulk<'_, E> {
     }
 
     fn error(&self, failure: Failure, index: usize, attempts: u32) -> Error {
-        Error::of(failure, MUTATE_ROWS.name, &self.resource)
-            .with_row_key(self.entries.key(index).to_vec())
-            .with_attempts(attempts)
+        let is_of_row = !failure.is_of_request || failure.code != Code::InvalidArgument;
+        let error = Error::of(failure, MUTATE_ROWS.name, &self.resource).with_attempts(attempts);
+        if is_of_row {
+            error.with_row_key(self.entries.key(index).to_vec())
+        } else {
+            // Which of its rows makes a request invalid is not known, and it must not be blamed on this one.
+            error
+        }
     }
 
     /// What `work` gives, if it does before the deadline of the whole write.

@@ -22,6 +22,8 @@ pub(crate) struct Failure {
     pub(crate) large_row: Option<Bytes>,
     /// Nothing was sent, so nothing can have happened.
     pub(crate) is_unsent: bool,
+    /// It is one of a whole request, which a row of it meets.
+    pub(crate) is_of_request: bool,
     /// Headers or trailers that came with it.
     pub(crate) metadata: Option<Box<MetadataMap>>,
     pub(crate) source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -35,6 +37,7 @@ impl Failure {
             retry_delay: None,
             large_row: None,
             is_unsent: false,
+            is_of_request: false,
             metadata: None,
             source: None,
         }
@@ -98,6 +101,7 @@ impl Failure {
         Self {
             retry_delay: self.retry_delay,
             is_unsent: self.is_unsent,
+            is_of_request: true,
             ..Self::new(self.code, self.message.clone())
         }
     }

@@ -13,6 +13,7 @@ use rowmill_store::{
     View, WriteShape,
 };
 
+use crate::bulk::MUTATE_ROWS;
 use crate::client::Client;
 use crate::entries::UNKNOWN_FAMILY;
 use crate::error::{Code, Error};
@@ -148,7 +149,9 @@ impl Store for BigtableStore {
 /// A client's error as a store's, with its hint and its effect. Its text names its causes already.
 impl From<Error> for rowmill_store::Error {
     fn from(error: Error) -> Self {
+        let is_of_request = error.operation() == MUTATE_ROWS.name && error.row_key().is_none();
         let kind = match error.code() {
+            Code::InvalidArgument if is_of_request => ErrorKind::Internal,
             Code::NotFound => ErrorKind::NotFound,
             Code::AlreadyExists => ErrorKind::AlreadyExists,
             Code::InvalidArgument | Code::OutOfRange => ErrorKind::InvalidArgument,

@@ -31,9 +31,10 @@ pub struct Input {
 /// The inputs of one job, in the order they were given.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
-    inputs: Vec<Input>,
+    list: Vec<Input>,
     /// Files of directories that were left out, because their names are none of a format that is read.
     pub left_out: u64,
+    storage: Endpoint,
 }
 
 impl Inputs {
@@ -50,7 +51,10 @@ impl Inputs {
         format: Option<Format>,
         storage: &Endpoint,
     ) -> Result<Self, Error> {
-        let mut found = Self::default();
+        let mut found = Self {
+            storage: storage.clone(),
+            ..Self::default()
+        };
         let (mut names, mut files) = (HashSet::new(), HashSet::new());
         for argument in arguments {
             let inputs = if ObjectUri::is_meant(argument) {
@@ -65,7 +69,7 @@ impl Inputs {
                     .as_ref()
                     .is_none_or(|file| files.insert(file.clone()));
                 if is_new && is_other {
-                    found.inputs.push(input);
+                    found.list.push(input);
                 }
             }
         }
@@ -74,12 +78,12 @@ impl Inputs {
 
     /// The length of all files together.
     pub fn bytes(&self) -> u64 {
-        self.inputs.iter().map(|input| input.bytes).sum()
+        self.list.iter().map(|input| input.bytes).sum()
     }
 
     /// The single inputs.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Input> {
-        self.inputs.iter()
+        self.list.iter()
     }
 
     /// Looks into every input: whether it can be opened, what it holds, and whether its header fits. Nothing should be
@@ -87,11 +91,15 @@ impl Inputs {
     pub fn prepare(self, stages: &Stages) -> Result<PreparedInputs, Error> {
         let bytes = self.bytes();
         let inputs = self
-            .inputs
+            .list
             .into_iter()
             .map(|input| input.prepare(stages))
             .collect::<Result<_, _>>()?;
-        Ok(PreparedInputs { inputs, bytes })
+        Ok(PreparedInputs {
+            inputs,
+            bytes,
+            storage: self.storage,
+        })
     }
 
     fn named(&mut self, argument: &str, format: Option<Format>) -> Result<Vec<Input>, Error> {
@@ -244,6 +252,8 @@ fn check_name(name: &str) -> Result<(), Error> {
 pub struct PreparedInputs {
     pub(crate) inputs: Vec<Prepared>,
     bytes: u64,
+    /// Where inputs that are objects are.
+    pub(crate) storage: Endpoint,
 }
 
 impl PreparedInputs {

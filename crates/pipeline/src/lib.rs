@@ -40,6 +40,7 @@
 
 mod aggregate;
 mod batch;
+mod content;
 mod control;
 mod digest;
 mod error;

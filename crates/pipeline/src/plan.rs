@@ -1,14 +1,14 @@
 //! What to do with each input of a run: read it, go on in it, or leave it, by what its ledgers say.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::sync::Arc;
 
 use rowmill_ingest::Format;
+use rowmill_objects::Endpoint;
 use rowmill_rowkey::Timestamp;
 use rowmill_store::Store;
-use xxhash_rust::xxh3::Xxh3;
 
+use crate::content::{Relation, compare};
 use crate::digest::Sum;
 use crate::error::Error;
 use crate::file_ledger::{FileLedger, FileStatus};
@@ -48,6 +48,14 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// The run that is taken up.
+    fn resumed_in(&self) -> Option<&str> {
+        match self {
+            Self::Resumed { run, .. } => Some(run),
+            _ => None,
+        }
+    }
+
     /// The run that did all of it.
     pub(crate) fn done_in(&self) -> Option<&str> {
         match self {
@@ -133,6 +141,7 @@ impl Plan {
             .map(|input| input.name.clone())
             .collect();
         let known = ledgers_of(&**store, &names).await?;
+        let storage = inputs.storage.clone();
         let mut plan = Self {
             tasks: Vec::new(),
             standings: Vec::new(),
@@ -141,7 +150,7 @@ impl Plan {
             plan.add(prepared, &known, new_run, again).await?;
         }
         plan.join_interrupted(&known);
-        plan.follow_interrupted(stages, store).await?;
+        plan.follow_interrupted(stages, store, &storage).await?;
         plan.forget_what_nobody_needs();
         Ok(plan)
     }
@@ -152,18 +161,11 @@ impl Plan {
         &mut self,
         stages: &Arc<Stages>,
         store: &Arc<dyn Store>,
+        storage: &Endpoint,
     ) -> Result<(), Error> {
-        let is_resumed =
-            |(_, standing): &&(String, Standing)| matches!(standing, Standing::Resumed { .. });
-        let resumed: BTreeSet<_> = self
-            .standings
-            .iter()
-            .filter(is_resumed)
-            .filter_map(|(_, standing)| match standing {
-                Standing::Resumed { run, .. } => Some(run.clone()),
-                _ => None,
-            })
-            .collect();
+        let resumed = self.standings.iter();
+        let resumed = resumed.filter_map(|(_, standing)| standing.resumed_in());
+        let resumed: BTreeSet<_> = resumed.map(str::to_owned).collect();
         let mut order: Vec<String> = Vec::new();
         for run in &resumed {
             let Some(record) = find_run(&**store, run).await? else {
@@ -172,41 +174,28 @@ impl Plan {
             let named: BTreeSet<_> = self.tasks.iter().map(|task| &task.ledger.file).collect();
             let missing = record.files.iter().filter(|file| !named.contains(file));
             let missing: Vec<_> = missing.cloned().collect();
-            for (file, ledgers) in ledgers_of(&**store, &missing).await? {
-                let done = ledgers
-                    .into_iter()
-                    .find(|ledger| ledger.run == *run && ledger.status == FileStatus::Done);
-                if let Some(ledger) = done {
-                    self.tasks
-                        .push(
-                            remembered(stages, ledger)
-                                .await
-                                .map_err(|problem| Error::Lost {
-                                    name: file,
-                                    problem,
-                                })?,
-                        );
-                }
+            let ledgers = ledgers_of(&**store, &missing).await?;
+            let is_done =
+                |ledger: &FileLedger| ledger.run == *run && ledger.status == FileStatus::Done;
+            for ledger in ledgers.into_values().flatten().filter(is_done) {
+                self.tasks.push(remembered(stages, ledger, storage).await?);
             }
             order.extend(record.files);
         }
-        let place = |task: &Task| {
-            let at = order.iter().position(|file| *file == task.ledger.file);
-            at.filter(|_| resumed.contains(&task.ledger.run))
+        self.tasks.sort_by_cached_key(|task| {
+            let place = order.iter().position(|file| *file == task.ledger.file);
+            place
+                .filter(|_| resumed.contains(&task.ledger.run))
                 .unwrap_or(usize::MAX)
-        };
-        self.tasks.sort_by_cached_key(place);
+        });
         Ok(())
     }
 
     /// Inputs that no run knows join the run that is taken up, if there is one: they may be those that it was killed before it
     /// could name.
     fn join_interrupted(&mut self, known: &FileLedgers) {
-        let is_resumed = |standing: &Standing| matches!(standing, Standing::Resumed { .. });
-        let resumed = self
-            .standings
-            .iter()
-            .position(|(_, standing)| is_resumed(standing));
+        let mut standings = self.standings.iter();
+        let resumed = standings.position(|(_, standing)| standing.resumed_in().is_some());
         let Some(ledger) = resumed.map(|at| &self.tasks[at].ledger) else {
             return;
         };
@@ -346,16 +335,27 @@ impl Plan {
 }
 
 /// An input that is done, to be remembered.
-async fn remembered(stages: &Arc<Stages>, ledger: FileLedger) -> Result<Task, String> {
-    let (stages, name) = (Arc::clone(stages), ledger.file.clone());
+async fn remembered(
+    stages: &Arc<Stages>,
+    ledger: FileLedger,
+    storage: &Endpoint,
+) -> Result<Task, Error> {
+    let (stages, storage, name) = (Arc::clone(stages), storage.clone(), ledger.file.clone());
     let format = Format::named(&ledger.format);
     let prepared = tokio::task::spawn_blocking(move || {
-        let inputs = Inputs::find(std::slice::from_ref(&name), format)?;
+        let inputs = Inputs::find_with(std::slice::from_ref(&name), format, &storage)?;
         inputs.prepare(&stages)
     });
     let prepared = prepared.await.expect("looking at an input does not panic");
-    let prepared = prepared.map_err(|error| error.to_string())?.inputs.pop();
-    let prepared = prepared.ok_or("it names no file any more")?;
+    let lost = |problem: String| Error::Lost {
+        name: ledger.file.clone(),
+        problem,
+    };
+    let prepared = prepared
+        .map_err(|error| lost(error.to_string()))?
+        .inputs
+        .pop();
+    let prepared = prepared.ok_or_else(|| lost("it names no file any more".to_owned()))?;
     Ok(Task {
         role: Role::Remember,
         ..Task::write(prepared, ledger)
@@ -386,68 +386,4 @@ impl NewRun<'_> {
             ..FileLedger::new(RunKind::Ingest, &prepared.name, run, started, config_hash)
         }
     }
-}
-
-/// How the content of an input stands to what was read of it before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Relation {
-    /// It is the same, as far as it was read; of what comes before its last record, this is the hash.
-    Same { before_tail: u128 },
-    /// It begins with the same, and goes on.
-    Grown { before_tail: u128 },
-    /// It is other content.
-    Other,
-}
-
-async fn compare(prepared: Prepared, latest: &FileLedger) -> Result<(Prepared, Relation), Error> {
-    let is_as_it_was = prepared.stamp.is_some() && prepared.stamp == latest.stamp;
-    if is_as_it_was && latest.status != FileStatus::Broken {
-        return Ok((prepared, Relation::Same { before_tail: 0 }));
-    }
-    let latest = latest.clone();
-    let compared = tokio::task::spawn_blocking(move || {
-        let relation = compare_content(&prepared, &latest);
-        (prepared, relation)
-    });
-    let (prepared, relation) = compared.await.expect("comparing content does not panic");
-    let name = prepared.name.clone();
-    let relation = relation.map_err(|source| Error::Read { name, source })?;
-    Ok((prepared, relation))
-}
-
-/// Reads as much of an input as a ledger counts, and looks whether there is more. Blocks.
-pub(crate) fn compare_content(
-    prepared: &Prepared,
-    latest: &FileLedger,
-) -> Result<Relation, rowmill_ingest::Error> {
-    let (position, expected) = (latest.position, latest.content_hash.0);
-    let tail = latest.tail.as_ref().map_or(position, |tail| tail.offset);
-    let mut content = prepared.content()?;
-    let mut hash = Xxh3::new();
-    let mut before_tail = hash.digest128();
-    let mut passed = 0;
-    let mut block = vec![0; 256 << 10];
-    while passed < position {
-        let until = if passed < tail { tail } else { position };
-        let most = block
-            .len()
-            .min(usize::try_from(until - passed).unwrap_or(usize::MAX));
-        let read = match content.read(&mut block[..most]) {
-            // What cannot be read that far is not what it was; reading its records will tell why.
-            Ok(0) | Err(_) => return Ok(Relation::Other),
-            Ok(read) => read,
-        };
-        hash.update(&block[..read]);
-        passed += read as u64;
-        if passed == tail {
-            before_tail = hash.digest128();
-        }
-    }
-    if hash.digest128() != expected {
-        return Ok(Relation::Other);
-    }
-    Ok(match content.read(&mut block[..1]) {
-        Ok(0) | Err(_) => Relation::Same { before_tail },
-        Ok(_) => Relation::Grown { before_tail },
-    })
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use rowmill_ingest::{Chunk, Chunks, Format, Options};
 use rowmill_model::columns::table;
 use rowmill_model::{Finding, MutationBatch, Reason};
@@ -74,27 +74,17 @@ pub async fn replay(
 ) -> Result<ReplayReport, Error> {
     let mut job = Replay::new(stages, store, options);
     job.record(RunStatus::Unfinished).await?;
-    let found = letters(&**store, &options.filter)?;
-    let limited = options.limit.map_or(usize::MAX, |limit| {
-        usize::try_from(limit).unwrap_or(usize::MAX)
-    });
-    let found = futures::StreamExt::take(found, limited);
-    let mut batches = found.try_chunks(job.batch_letters);
-    while !control.is_stopped() {
-        let next = batches.try_next().await.map_err(|failed| failed.1)?;
-        let Some(batch) = next else { break };
-        control.advance(0, batch.len() as u64);
-        job.take(batch).await?;
-        job.record(RunStatus::Unfinished).await?;
-    }
-    let (status, interrupted) = if control.is_stopped() {
-        (RunStatus::Interrupted, true)
-    } else {
-        (RunStatus::Done, false)
+    let status = match job.run(control).await {
+        Ok(status) => status,
+        Err(error) => {
+            // A failure that keeps this from being recorded is the one that ended it, most likely.
+            job.record(RunStatus::Failed).await.ok();
+            return Err(error);
+        }
     };
     job.record(status).await?;
     let mut report = job.report;
-    report.interrupted = interrupted;
+    report.interrupted = status == RunStatus::Interrupted;
     for ledger in job.ledgers.values() {
         report.ledger.merge(&ledger.ledger);
     }
@@ -160,6 +150,23 @@ impl<'a> Replay<'a> {
             report: ReplayReport::default(),
             ledgers: BTreeMap::new(),
         }
+    }
+
+    async fn run(&mut self, control: &Control) -> Result<RunStatus, Error> {
+        let found = letters(&**self.store, &self.options.filter)?;
+        let limit = self.options.limit.unwrap_or(u64::MAX);
+        let found = found.take(usize::try_from(limit).unwrap_or(usize::MAX));
+        let mut batches = found.try_chunks(self.batch_letters);
+        while !control.is_stopped() {
+            let next = batches.try_next().await.map_err(|failed| failed.1)?;
+            let Some(batch) = next else {
+                return Ok(RunStatus::Done);
+            };
+            control.advance(0, batch.len() as u64);
+            self.take(batch).await?;
+            self.record(RunStatus::Unfinished).await?;
+        }
+        Ok(RunStatus::Interrupted)
     }
 
     async fn take(&mut self, letters: Vec<DeadLetter>) -> Result<(), Error> {
@@ -359,6 +366,8 @@ impl<'a> Replay<'a> {
         run.sum_up(self.ledgers.values());
         if status != RunStatus::Unfinished {
             run.end(status, self.options.clock.now());
+        }
+        if status != RunStatus::Unfinished && status != RunStatus::Failed {
             for ledger in self.ledgers.values_mut() {
                 ledger.status = FileStatus::Done;
             }

@@ -131,6 +131,27 @@ async fn a_table_that_cannot_be_looked_at_does_not_undo_what_was_written() {
     assert!(error.to_string().contains("unknown family `g`"), "{error}");
 }
 
+/// Which of its rows makes a request invalid is not known, so none is refused for good.
+#[tokio::test]
+async fn a_request_that_is_refused_as_a_whole_blames_no_row() {
+    let harness = Harness::start().await;
+    harness.server.push("GetTable", table_with("f"));
+    let refused = Reply::new().status(Code::InvalidArgument, "no such thing");
+    harness.server.push("MutateRows", refused);
+    let store = BigtableStore::new(harness.client.clone());
+    let mut batch = rowmill_model::MutationBatch::new();
+    for key in ["a", "b"] {
+        let mut row = batch.row(key.as_bytes());
+        row.set("f", b"q", 0, b"v");
+        row.finish();
+    }
+    for outcome in store.apply("t", batch.into()).await.unwrap() {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(error.to_string().contains("no such thing"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_family_that_is_new_is_found() {
     let harness = Harness::start().await;

@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::store::{look_up, shown};
 use super::{Depth, VerifyOptions};
+use crate::content::{Relation, compare_content};
 use crate::control::Control;
 use crate::digest::{Digest, RowHash};
 use crate::error::Error;
@@ -24,7 +25,6 @@ use crate::ingest::DUPLICATE_WINDOW;
 use crate::input::{Inputs, Prepared};
 use crate::letter;
 use crate::open_file::OpenFile;
-use crate::plan::{Relation, compare_content};
 use crate::process::process_chunk;
 use crate::runs::RunKind;
 use crate::stages::Stages;
