@@ -106,7 +106,6 @@ fn killing_it_at_random_moments_loses_and_doubles_nothing() {
             "one run, taken up until it was done: {runs}"
         );
     }
-    assert!(rounds < kills, "{rounds} rounds for {kills} kills");
 }
 
 #[expect(
