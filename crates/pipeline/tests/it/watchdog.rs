@@ -70,11 +70,15 @@ async fn a_store_that_hangs_is_noticed_and_the_reader_waits_for_it() {
     while control.rows_in_flight() == 0 {
         tokio::task::yield_now().await;
     }
-    let mut activity = 0;
-    while control.activity() != activity {
-        activity = control.activity();
+    let (mut activity, mut quiet) = (0, 0);
+    while quiet < 50 {
         settle().await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        quiet = if control.activity() == activity {
+            quiet + 1
+        } else {
+            0
+        };
+        activity = control.activity();
     }
     assert!(
         control.records() < 10_000,
