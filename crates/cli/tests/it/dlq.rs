@@ -30,16 +30,16 @@ fn letters_are_listed_and_shown() {
     assert_snapshot!(check(&folder, &["dlq", "list"]), @r"
     exit 0
     -- stdout
-     place          wrong                           attempts  first seen                   key
-     plays.csv:3    type timestamp                         1  TIME  plays.csv#00000000000000000083#135a941f4a5c3863f4aefe9c07297918
-     plays.csv:4    one_of level                           1  TIME  plays.csv#00000000000000000116#8830e14045d4bcba7179ab1ecc60d664
-     plays.jsonl:5  required user_id, one_of level         1  TIME  plays.jsonl#00000000000000000570#c6060ff3dbcc1a5d94276ff25889ecce
+     place  wrong  attempts  first seen  key
+     plays.csv:3  type timestamp  1  TIME  plays.csv#00000000000000000083#135a941f4a5c3863f4aefe9c07297918
+     plays.csv:4  one_of level  1  TIME  plays.csv#00000000000000000116#8830e14045d4bcba7179ab1ecc60d664
+     plays.jsonl:5  required user_id, one_of level  1  TIME  plays.jsonl#00000000000000000570#c6060ff3dbcc1a5d94276ff25889ecce
     ");
     assert_snapshot!(check(&folder, &["dlq", "list", "--limit", "1", "--field", "level"]), @r"
     exit 0
     -- stdout
-     place        wrong         attempts  first seen                   key
-     plays.csv:4  one_of level         1  TIME  plays.csv#00000000000000000116#8830e14045d4bcba7179ab1ecc60d664
+     place  wrong  attempts  first seen  key
+     plays.csv:4  one_of level  1  TIME  plays.csv#00000000000000000116#8830e14045d4bcba7179ab1ecc60d664
     -- stderr
     there are more; see --limit, or count them with `rowmill dlq stats`
     ");
@@ -51,21 +51,21 @@ fn letters_are_listed_and_shown() {
     assert_snapshot!(check(&folder, &["dlq", "stats", "--source", "*.csv"]), @r"
     exit 0
     -- stdout
-    letters     2
-    raw bytes   62
-    attempts    1 at most
+    letters  2
+    raw bytes  62
+    attempts  1 at most
     first seen  TIME to TIME
 
-     wrong           letters
-     one_of level          1
-     type timestamp        1
+     wrong  letters
+     one_of level  1
+     type timestamp  1
 
-     source     letters
-     plays.csv        2
+     source  letters
+     plays.csv  2
 
-     stage      letters
-     quality          1
-     transform        1
+     stage  letters
+     quality  1
+     transform  1
     ");
     let list = stdout(
         folder.path(),
@@ -75,15 +75,15 @@ fn letters_are_listed_and_shown() {
     assert_snapshot!(check(&folder, &["dlq", "show", first["key"].as_str().unwrap()]), @r#"
     exit 0
     -- stdout
-    key          plays.csv#00000000000000000083#135a941f4a5c3863f4aefe9c07297918
-    source       plays.csv
-    place        record 2, line 3, byte 83, 32 bytes
-    format       csv
-    stage        transform
-    run          RUN
+    key  plays.csv#00000000000000000083#135a941f4a5c3863f4aefe9c07297918
+    source  plays.csv
+    place  record 2, line 3, byte 83, 32 bytes
+    format  csv
+    stage  transform
+    run  RUN
     config hash  ea7e6f42566951b4
-    first seen   TIME
-    attempts     1
+    first seen  TIME
+    attempts  1
     reasons
       type timestamp: "yesterday" is no time in the formats of `ts` ("yesterday"), reject
     raw
@@ -184,8 +184,8 @@ fn letters_are_tried_again() {
     assert_snapshot!(check(&folder, &["dlq", "list"]), @r"
     exit 0
     -- stdout
-     place        wrong           attempts  first seen                   key
-     plays.csv:3  type timestamp         2  TIME  plays.csv#00000000000000000083#135a941f4a5c3863f4aefe9c07297918
+     place  wrong  attempts  first seen  key
+     plays.csv:3  type timestamp  2  TIME  plays.csv#00000000000000000083#135a941f4a5c3863f4aefe9c07297918
     ");
     assert_snapshot!(with(&["query", "user", "9", "--format", "json"]), @r#"
     exit 0
@@ -200,11 +200,11 @@ fn letters_are_tried_again() {
     assert_snapshot!(with(&["verify"]), @r"
     exit 0
     -- stdout
-     run                                file         written  verdict
-     RUN  plays.csv          0  proved
-     RUN  plays.csv          1  proved
-     RUN  plays.jsonl        3  proved
-     RUN  plays.jsonl        1  proved
+     run  file  written  verdict
+     RUN  plays.csv  0  proved
+     RUN  plays.csv  1  proved
+     RUN  plays.jsonl  3  proved
+     RUN  plays.jsonl  1  proved
     read: 5 facts, 5 timeline rows, 1 dead letter
     ");
     assert_snapshot!(check(&folder, &["dlq", "replay", "--rate", "0"]), @r"
@@ -247,19 +247,19 @@ fn purging_asks_first_and_can_archive() {
     assert_snapshot!(check(&folder, &["dlq", "stats"]), @r"
     exit 0
     -- stdout
-    letters     1
-    raw bytes   32
-    attempts    1 at most
+    letters  1
+    raw bytes  32
+    attempts  1 at most
     first seen  TIME to TIME
 
-     wrong           letters
-     type timestamp        1
+     wrong  letters
+     type timestamp  1
 
-     source     letters
-     plays.csv        1
+     source  letters
+     plays.csv  1
 
-     stage      letters
-     transform        1
+     stage  letters
+     transform  1
     ");
     assert!(run(folder.path(), &["verify"]).status.success());
 }

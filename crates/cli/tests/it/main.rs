@@ -48,7 +48,13 @@ pub(crate) fn stdout(folder: &Path, arguments: &[&str]) -> String {
 pub(crate) fn shown(folder: &Path, output: &Output) -> String {
     let text = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes).replace(&*folder.to_string_lossy(), "FOLDER");
-        without_times(&text)
+        let redacted = without_times(&text);
+        // Columns are as wide as the times and processes were that stood in them.
+        if redacted == text {
+            text
+        } else {
+            narrowed(&redacted)
+        }
     };
     let streams = [
         ("stdout", text(&output.stdout)),
@@ -91,6 +97,18 @@ pub(crate) fn without_times(text: &str) -> String {
         };
     }
     out + rest
+}
+
+/// The lines with no more than two spaces in a row, but for those they begin with.
+fn narrowed(text: &str) -> String {
+    let narrow = |line: &str| {
+        let words = line.trim_start();
+        let indent = &line[..line.len() - words.len()];
+        let parts = words.split("  ").filter(|part| !part.is_empty());
+        let parts: Vec<_> = parts.map(str::trim).collect();
+        format!("{indent}{}\n", parts.join("  "))
+    };
+    text.lines().map(narrow).collect()
 }
 
 /// Google's emulator, if it is installed.

@@ -72,20 +72,20 @@ fn a_done_file_a_grown_one_and_a_changed_one() {
     assert_snapshot!(check(&folder, &["runs", "list"]), @r"
     exit 0
     -- stdout
-     run                                kind    status  exit  files  read  written  duplicate  filtered  rejected
-     RUN  ingest  done       0      1     1        1          0         0         0
-     RUN  ingest  done       0      1     1        1          0         0         0
-     RUN  ingest  done       0      1     5        3          1         0         1
-     RUN  ingest  done       0      1     5        3          1         0         1
+     run  kind  status  exit  files  read  written  duplicate  filtered  rejected
+     RUN  ingest  done  0  1  1  1  0  0  0
+     RUN  ingest  done  0  1  1  1  0  0  0
+     RUN  ingest  done  0  1  5  3  1  0  1
+     RUN  ingest  done  0  1  5  3  1  0  1
     ");
     assert_snapshot!(check(&folder, &["verify"]), @r"
     exit 4
     -- stdout
-     run                                file         written  verdict
-     RUN  plays.jsonl        3  read again by a later run
-     RUN  plays.jsonl        3  proved
-     RUN  plays.jsonl        1  DIFFERENT
-     RUN  plays.jsonl        1  proved
+     run  file  written  verdict
+     RUN  plays.jsonl  3  read again by a later run
+     RUN  plays.jsonl  3  proved
+     RUN  plays.jsonl  1  DIFFERENT
+     RUN  plays.jsonl  1  proved
     read: 4 facts, 4 timeline rows, 1 dead letter
     events_fact plays.jsonl in RUN: 0 rows of 1 are there under its name; which ones are missing, or who wrote them again, cannot be told: its source is not what it was
     -- stderr
@@ -106,24 +106,24 @@ fn runs_and_their_ledgers() {
     assert_snapshot!(check(&folder, &["runs", "show"]), @r"
     exit 0
     -- stdout
-    run           RUN
-    kind          ingest
-    status        done, exit code 0
-    started       TIME
-    finished      TIME
-    config hash   ea7e6f42566951b4
-    facts         3 rows, digest 57dcfc27d71787baf551217dc496bedb
+    run  RUN
+    kind  ingest
+    status  done, exit code 0
+    started  TIME
+    finished  TIME
+    config hash  ea7e6f42566951b4
+    facts  3 rows, digest 57dcfc27d71787baf551217dc496bedb
 
-     records     count
-     read            5
-     written         3
-     duplicate       1
-     filtered        0
-     rejected        1
-       required      1
+     records  count
+     read  5
+     written  3
+     duplicate  1
+     filtered  0
+     rejected  1
+       required  1
 
-     file         status  bytes  read  written  duplicate  filtered  rejected  content hash
-     plays.jsonl  done      664     5        3          1         0         1  daa4c94a5f3787d9fc37b12f0e8dd6cd
+     file  status  bytes  read  written  duplicate  filtered  rejected  content hash
+     plays.jsonl  done  664  5  3  1  0  1  daa4c94a5f3787d9fc37b12f0e8dd6cd
     ");
     assert_snapshot!(check(&folder, &["runs", "show", "nothing"]), @r"
     exit 2
@@ -149,8 +149,8 @@ fn verifying_lists_what_differs() {
     assert_snapshot!(check(&folder, &["verify", "--full"]), @r"
     exit 0
     -- stdout
-     run                                file         written  verdict
-     RUN  plays.jsonl        3  proved from the source, 3 events
+     run  file  written  verdict
+     RUN  plays.jsonl  3  proved from the source, 3 events
     read: 3 facts, 3 timeline rows, 1 dead letter
     ");
     assert_snapshot!(check(&folder, &["verify", "--sample", "2", "--format", "json"]), @r#"
@@ -191,8 +191,8 @@ fn verifying_lists_what_differs() {
     assert_snapshot!(check(&fresh, &["verify"]), @r"
     exit 4
     -- stdout
-     run                                file         written  verdict
-     RUN  plays.jsonl        3  DIFFERENT
+     run  file  written  verdict
+     RUN  plays.jsonl  3  DIFFERENT
     events_timeline 03#2018-11-15T14#7#09221829745026979807#5.1: is there, and its fact is missing
     events_timeline 10#2018-11-15T15#8#09221829741426979807#6.0: is there, and its fact is missing
     events_timeline 15#2018-11-15T14#7#09221829745027979807#5.0: is there, and its fact is missing

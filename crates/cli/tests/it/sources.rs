@@ -171,17 +171,17 @@ fn objects_are_inputs_like_any_other() {
     assert_snapshot!(check(&["dlq", "list", "--source", "gs://landing/plays/a.jsonl"]), @r"
     exit 0
     -- stdout
-     place                         wrong                                                                                       attempts  first seen                   key
-     gs://landing/plays/a.jsonl:5  required user_id, one_of level                                                                     1  TIME  gs://landing/plays/a.jsonl#00000000000000000570#c6060ff3dbcc1a5d94276ff25889ecce
-     gs://landing/plays/a.jsonl:6  required user_id, required timestamp, required event_id, required event_id, required level         1  TIME  gs://landing/plays/a.jsonl#00000000000000000664#dc7048f8f8747f561349cde127705c16
+     place  wrong  attempts  first seen  key
+     gs://landing/plays/a.jsonl:5  required user_id, one_of level  1  TIME  gs://landing/plays/a.jsonl#00000000000000000570#c6060ff3dbcc1a5d94276ff25889ecce
+     gs://landing/plays/a.jsonl:6  required user_id, required timestamp, required event_id, required event_id, required level  1  TIME  gs://landing/plays/a.jsonl#00000000000000000664#dc7048f8f8747f561349cde127705c16
     ");
     assert_snapshot!(check(&["verify", "--full"]), @r"
     exit 0
     -- stdout
-     run                                file                             written  verdict
-     RUN  gs://landing/plays/a.jsonl             3  proved from the source, 3 events
-     RUN  gs://landing/plays/a.jsonl             0  proved from the source, 0 events
-     RUN  gs://landing/plays/big.jsonl.gz    3,798  proved from the source, 3798 events
+     run  file  written  verdict
+     RUN  gs://landing/plays/a.jsonl  3  proved from the source, 3 events
+     RUN  gs://landing/plays/a.jsonl  0  proved from the source, 0 events
+     RUN  gs://landing/plays/big.jsonl.gz  3,798  proved from the source, 3798 events
     read: 3,801 facts, 3,801 timeline rows, 181 dead letters
     ");
 }

@@ -158,7 +158,9 @@ fn interrupted_twice_it_leaves_at_once() {
     }
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", shown(path, &output));
-    assert!(output.stdout.is_empty(), "{}", shown(path, &output));
+    let message = shown(path, &output);
+    assert!(output.stdout.is_empty(), "{message}");
+    assert!(message.contains("left at once"), "{message}");
 }
 
 /// Who waits for a pipe that gives nothing stops when it is asked to, with what came so far.
