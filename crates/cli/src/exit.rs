@@ -29,6 +29,20 @@ pub(crate) enum ExitStatus {
 pub(crate) const INTERRUPTED_AGAIN: &str =
     "interrupted: what was done so far is kept; run the command without --again to go on";
 
+/// Stopped for the second time, so that nothing was waited for.
+#[derive(Debug)]
+pub(crate) struct LeftAtOnce;
+
+impl std::fmt::Display for LeftAtOnce {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(
+            "left at once: what was done up to the last checkpoint is kept; run the same command again to go on",
+        )
+    }
+}
+
+impl std::error::Error for LeftAtOnce {}
+
 /// What is said to whoever stopped a command.
 pub(crate) const INTERRUPTED: &str =
     "interrupted: what was done so far is kept; run the same command again to go on";
@@ -51,7 +65,8 @@ pub(crate) fn report(error: &anyhow::Error, printer: &mut Printer) -> ExitCode {
     }
     let status = status_of(error);
     if status == ExitStatus::Interrupted {
-        printer.say(INTERRUPTED);
+        let left = error.downcast_ref::<LeftAtOnce>();
+        printer.say(&left.map_or_else(|| INTERRUPTED.to_owned(), ToString::to_string));
     } else {
         printer.fail(&format!("{error:#}"));
         if let Some(Error::Store(store)) = error.downcast_ref::<Error>()
@@ -68,6 +83,7 @@ fn status_of(error: &anyhow::Error) -> ExitStatus {
         Some(Error::Interrupted) => ExitStatus::Interrupted,
         Some(error) if error.is_usage() => ExitStatus::Usage,
         Some(_) => ExitStatus::Failed,
+        None if error.is::<LeftAtOnce>() => ExitStatus::Interrupted,
         None if error.is::<PipelineError>() || error.is::<UsageError>() => ExitStatus::Usage,
         None => ExitStatus::Failed,
     }

@@ -12,7 +12,7 @@ use rowmill_pipeline::{
 use rowmill_store::{Clock as _, Faulty, Retry, RetryBudget, Store, SystemClock, Timeout};
 
 use crate::arguments::Global;
-use crate::exit::{ExitStatus, UsageError};
+use crate::exit::{ExitStatus, LeftAtOnce, UsageError};
 
 /// The compiled stages of the pipeline file.
 pub(crate) fn stages(global: &Global) -> Result<Arc<Stages>> {
@@ -132,13 +132,13 @@ pub(crate) async fn until_stopped(
     let impatience = async {
         wait_for_signal().await;
         tokio::select! {
-            () = tokio::time::sleep(PATIENCE) => {}
-            () = wait_for_signal() => {}
+            () = tokio::time::sleep(PATIENCE) => anyhow::Error::from(Error::Interrupted),
+            () = wait_for_signal() => LeftAtOnce.into(),
         }
     };
     tokio::select! {
         result = command => result,
-        () = impatience => Err(Error::Interrupted.into()),
+        error = impatience => Err(error),
     }
 }
 

@@ -121,8 +121,8 @@ enum Outcome {
 /// The events of letters that pass, as rows.
 #[derive(Default)]
 struct Events {
-    facts: MutationBatch,
-    timeline: MutationBatch,
+    facts: Arc<MutationBatch>,
+    timeline: Arc<MutationBatch>,
     hours: BTreeSet<Hour>,
     /// Of each row: the letter, and the event within it.
     owners: Vec<(usize, usize)>,
@@ -253,19 +253,21 @@ impl<'a> Replay<'a> {
     /// The events of letters that pass, each once.
     fn events(&mut self, tried: &[Tried]) -> Events {
         let mut events = Events::default();
+        let (mut facts, mut timeline) = (MutationBatch::new(), MutationBatch::new());
         for (owner, tried) in tried.iter().enumerate() {
             let Outcome::Passes(processed, _) = &tried.outcome else {
                 continue;
             };
             for (index, event) in processed.events.iter().enumerate() {
                 if self.seen.insert(event.identity) {
-                    events.facts.push(processed.facts.get(index));
-                    events.timeline.push(processed.timeline.get(index));
+                    facts.push(processed.facts.get(index));
+                    timeline.push(processed.timeline.get(index));
                     events.hours.insert(event.hour);
                     events.owners.push((owner, index));
                 }
             }
         }
+        (events.facts, events.timeline) = (Arc::new(facts), Arc::new(timeline));
         events
     }
 
@@ -276,10 +278,8 @@ impl<'a> Replay<'a> {
         }
         let (store, run) = (&**self.store, self.options.run.as_bytes());
         mark(store, run, &events.hours).await?;
-        let facts = store
-            .apply(table::FACT, Arc::new(events.facts.clone()))
-            .await?;
-        let timeline = Arc::new(events.timeline.clone());
+        let facts = store.apply(table::FACT, Arc::clone(&events.facts)).await?;
+        let timeline = Arc::clone(&events.timeline);
         let timeline = store.apply(table::TIMELINE, timeline).await?;
         let refused = refused::rows(facts, timeline)?;
         let rows = refused.keys().copied();

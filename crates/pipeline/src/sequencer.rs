@@ -77,7 +77,7 @@ impl<'a> Sequencer<'a> {
                 Ok(())
             }
             Part::New(processed, chunk) => {
-                self.add(file, &processed, chunk);
+                self.add(file, processed, chunk);
                 let full = self.batch.rows() >= self.options.batch_rows
                     || self.batch.bytes() >= self.batch_bytes
                     || self.batch.input_bytes >= self.batch_bytes;
@@ -112,20 +112,20 @@ impl<'a> Sequencer<'a> {
         Ok((self.report, ledgers))
     }
 
-    fn add(&mut self, file: usize, processed: &Processed, chunk: Arc<Chunk>) {
+    fn add(&mut self, file: usize, mut processed: Processed, chunk: Arc<Chunk>) {
+        self.read += processed.ledger.read;
+        self.rejected += processed.ledger.rejected();
         let mut progress = Progress {
             position: chunk.end(),
             content_hash: chunk.content_hash(),
-            problem: processed.problem.clone(),
+            problem: processed.problem.take(),
             not_utf8: processed.not_utf8.map(|(position, records)| NotUtf8 {
                 line: position.line,
                 records,
             }),
-            ledger: processed.ledger.clone(),
+            ledger: std::mem::take(&mut processed.ledger),
             ..Progress::default()
         };
-        self.read += processed.ledger.read;
-        self.rejected += processed.ledger.rejected();
         for (index, event) in processed.events.iter().enumerate() {
             let length = chunk.record(event.record).position.length;
             if !self.seen.insert(event.identity) {
@@ -149,7 +149,7 @@ impl<'a> Sequencer<'a> {
         for rejected in &processed.rejected {
             progress.letters.add(rejected.hash);
         }
-        self.show_examples(file, processed, &chunk);
+        self.show_examples(file, &processed, &chunk);
         self.batch.input_bytes += chunk.bytes();
         if self.writer.is_some() {
             self.batch.letters.append(&processed.letters);

@@ -92,7 +92,7 @@ impl PendingKey {
 
     /// The key's bytes.
     pub fn encode(self) -> Vec<u8> {
-        [Self::KIND, b"#", self.0.to_string().as_bytes()].concat()
+        of_kind(Self::KIND, self.0.to_string().as_bytes())
     }
 
     /// The hour of a key's bytes.
@@ -105,7 +105,7 @@ impl PendingKey {
 
     /// The range of all pending hours.
     pub fn all() -> KeyRange {
-        KeyRange::prefix([Self::KIND, b"#"].concat())
+        KeyRange::prefix(of_kind(Self::KIND, b""))
     }
 }
 
@@ -118,7 +118,7 @@ impl<'a> RunKey<'a> {
 
     /// The key's bytes.
     pub fn encode(&self) -> Result<Vec<u8>, Error> {
-        let mut out = [Self::KIND, b"#"].concat();
+        let mut out = of_kind(Self::KIND, b"");
         part::push(&mut out, Part::RunId, &self.0)?;
         Ok(out)
     }
@@ -130,7 +130,7 @@ impl<'a> RunKey<'a> {
 
     /// The range of all runs.
     pub fn all() -> KeyRange {
-        KeyRange::prefix([Self::KIND, b"#"].concat())
+        KeyRange::prefix(of_kind(Self::KIND, b""))
     }
 }
 
@@ -143,7 +143,7 @@ impl<'a> FileKey<'a> {
 
     /// The key's bytes.
     pub fn encode(&self) -> Result<Vec<u8>, Error> {
-        let mut out = [Self::KIND, b"#"].concat();
+        let mut out = of_kind(Self::KIND, b"");
         part::push(&mut out, Part::Source, &self.0)?;
         Ok(out)
     }
@@ -155,7 +155,7 @@ impl<'a> FileKey<'a> {
 
     /// The range of all inputs.
     pub fn all() -> KeyRange {
-        KeyRange::prefix([Self::KIND, b"#"].concat())
+        KeyRange::prefix(of_kind(Self::KIND, b""))
     }
 }
 
@@ -168,7 +168,7 @@ impl<'a> ResolvedKey<'a> {
 
     /// The key's bytes.
     pub fn encode(&self) -> Result<Vec<u8>, Error> {
-        Ok([Self::KIND, b"#", &self.0.encode()?].concat())
+        Ok(of_kind(Self::KIND, &self.0.encode()?))
     }
 
     /// The dead letter of a key's bytes.
@@ -178,8 +178,13 @@ impl<'a> ResolvedKey<'a> {
 
     /// The range of all of them.
     pub fn all() -> KeyRange {
-        KeyRange::prefix([Self::KIND, b"#"].concat())
+        KeyRange::prefix(of_kind(Self::KIND, b""))
     }
+}
+
+/// A key that the word of its kind opens.
+fn of_kind(kind: &[u8], rest: &[u8]) -> Vec<u8> {
+    [kind, b"#", rest].concat()
 }
 
 fn after_kind<'a>(bytes: &'a [u8], kind: &[u8], next: Part) -> Result<&'a [u8], Error> {

@@ -21,7 +21,7 @@ pub struct RetryBudget {
     pub backoff: Backoff,
     /// How many attempts there are at most. Of a scan, those since a row came.
     pub attempts_max: u32,
-    /// No attempt begins later than this after the first.
+    /// No attempt begins later than this after the first; of a scan, after the first failure since a row came.
     pub duration_max: Duration,
 }
 
@@ -77,7 +77,7 @@ impl<S: Store> Retry<S> {
             timer: Arc::clone(&self.timer),
             random: Arc::clone(&self.random),
             made: 1,
-            deadline: self.timer.now() + self.budget.duration_max,
+            deadline: Some(self.timer.now() + self.budget.duration_max),
         }
     }
 }
@@ -89,7 +89,8 @@ struct Attempts {
     timer: Arc<dyn Timer>,
     random: Arc<dyn Random>,
     made: u32,
-    deadline: Instant,
+    /// When the budget ends; none if there was progress since it was looked at.
+    deadline: Option<Instant>,
 }
 
 impl Attempts {
@@ -97,7 +98,9 @@ impl Attempts {
     async fn again(&mut self) -> bool {
         let delay = self.budget.backoff.delay(self.made, self.random.unit());
         let is_left = self.made < self.budget.attempts_max;
-        if !is_left || self.timer.now() + delay > self.deadline {
+        let now = self.timer.now();
+        let deadline = *self.deadline.get_or_insert(now + self.budget.duration_max);
+        if !is_left || now + delay > deadline {
             return false;
         }
         self.made += 1;
@@ -105,10 +108,10 @@ impl Attempts {
         true
     }
 
-    /// Starts to count anew: there was progress.
+    /// Starts to count anew: there was progress. It is there with every row, and looks at no clock.
     fn progress(&mut self) {
         self.made = 1;
-        self.deadline = self.timer.now() + self.budget.duration_max;
+        self.deadline = None;
     }
 }
 

@@ -1,17 +1,18 @@
 //! A store that does not wait for ever.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt as _;
-use futures::stream::{self, BoxStream};
+use futures::stream::{BoxStream, Stream, StreamExt as _};
 use rowmill_model::{MutationBatch, Row};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::scan::Scan;
 use crate::store::{Capability, Store};
-use crate::timer::{SystemTimer, Timer};
+use crate::timer::{SystemTimer, Timer, Wait};
 
 /// Gives up a write, or the wait for the next row of a scan, that takes longer than a limit. What was given up may be tried again;
 /// a write may have taken effect.
@@ -38,24 +39,6 @@ impl<S: Store> Timeout<S> {
     }
 }
 
-/// What `answer` gives within `limit`.
-async fn within<T>(
-    timer: &dyn Timer,
-    limit: Duration,
-    table: &str,
-    answer: impl Future<Output = T>,
-) -> Result<T> {
-    let deadline = timer.until(timer.now() + limit);
-    tokio::select! {
-        biased;
-        answer = answer => Ok(answer),
-        () = deadline => {
-            let message = format!("`{table}` did not answer within {limit:?}");
-            Err(Error::new(ErrorKind::Unavailable, message))
-        }
-    }
-}
-
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<S: Store> Store for Timeout<S> {
@@ -64,25 +47,62 @@ impl<S: Store> Store for Timeout<S> {
     }
 
     async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
-        let write = self.inner.apply(table, batch);
-        within(&*self.timer, self.limit, table, write)
-            .await
-            .map_err(Error::with_unknown_effect)?
+        let deadline = self.timer.until(self.timer.now() + self.limit);
+        tokio::select! {
+            biased;
+            outcomes = self.inner.apply(table, batch) => outcomes,
+            () = deadline => Err(late(table, self.limit).with_unknown_effect()),
+        }
     }
 
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
-        let rows = self.inner.scan(table, scan);
-        let (timer, limit, table) = (Arc::clone(&self.timer), self.limit, table.to_owned());
-        stream::unfold(Some(rows), move |rows| {
-            let (timer, table) = (Arc::clone(&timer), table.clone());
-            async move {
-                let mut rows = rows?;
-                match within(&*timer, limit, &table, rows.next()).await {
-                    Ok(next) => Some((next?, Some(rows))),
-                    Err(error) => Some((Err(error), None)),
-                }
-            }
-        })
-        .boxed()
+        let rows = Timed {
+            rows: self.inner.scan(table, scan),
+            table: table.to_owned(),
+            limit: self.limit,
+            timer: Arc::clone(&self.timer),
+            deadline: None,
+            is_over: false,
+        };
+        rows.boxed()
+    }
+}
+
+fn late(table: &str, limit: Duration) -> Error {
+    let message = format!("`{table}` did not answer within {limit:?}");
+    Error::new(ErrorKind::Unavailable, message)
+}
+
+/// Rows, each of which comes within a limit. Only where one is waited for is there a deadline, so that rows that are there cost nothing.
+struct Timed {
+    rows: BoxStream<'static, Result<Row>>,
+    table: String,
+    limit: Duration,
+    timer: Arc<dyn Timer>,
+    deadline: Option<Wait>,
+    is_over: bool,
+}
+
+impl Stream for Timed {
+    type Item = Result<Row>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Row>>> {
+        let this = self.get_mut();
+        if this.is_over {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(next) = this.rows.poll_next_unpin(context) {
+            this.deadline = None;
+            return Poll::Ready(next);
+        }
+        let (timer, limit) = (&this.timer, this.limit);
+        let deadline = this
+            .deadline
+            .get_or_insert_with(|| timer.until(timer.now() + limit));
+        if deadline.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        this.is_over = true;
+        Poll::Ready(Some(Err(late(&this.table, limit))))
     }
 }

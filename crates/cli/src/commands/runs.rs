@@ -1,7 +1,7 @@
 //! `runs`: what there was, and its ledgers.
 
 use anyhow::Result;
-use rowmill_pipeline::{FileLedger, Run, RunKind, file_ledgers, run as find_run, runs};
+use rowmill_pipeline::{FileLedger, Ledger, Run, RunKind, file_ledgers, run as find_run, runs};
 use rowmill_store::Store;
 use serde_json::json;
 
@@ -57,14 +57,6 @@ async fn list(store: &dyn Store, limit: usize, printer: &mut Printer) -> Result<
 }
 
 fn row(run: &Run) -> Vec<String> {
-    let ledger = &run.ledger;
-    let counts = [
-        ledger.read,
-        ledger.written,
-        ledger.duplicate,
-        ledger.filtered,
-        ledger.rejected(),
-    ];
     let exit = run
         .exit_code
         .map_or_else(String::new, |code| code.to_string());
@@ -75,7 +67,19 @@ fn row(run: &Run) -> Vec<String> {
         exit,
         grouped(run.files.len() as u64),
     ];
-    words.into_iter().chain(counts.map(grouped)).collect()
+    words.into_iter().chain(counts(&run.ledger)).collect()
+}
+
+/// Read, and where it ended.
+fn counts(ledger: &Ledger) -> [String; 5] {
+    let counts = [
+        ledger.read,
+        ledger.written,
+        ledger.duplicate,
+        ledger.filtered,
+        ledger.rejected(),
+    ];
+    counts.map(grouped)
 }
 
 fn kind(kind: RunKind) -> &'static str {
@@ -147,17 +151,12 @@ async fn show(store: &dyn Store, name: Option<&str>, printer: &mut Printer) -> R
 }
 
 fn file_row(file: &FileLedger) -> Vec<String> {
-    let ledger = &file.ledger;
-    let counts = [
-        file.position,
-        ledger.read,
-        ledger.written,
-        ledger.duplicate,
-        ledger.filtered,
-        ledger.rejected(),
+    let words = [
+        file.file.clone(),
+        file.status.name().to_owned(),
+        grouped(file.position),
     ];
-    let words = [file.file.clone(), file.status.name().to_owned()];
     let hash = format!("{:032x}", file.content_hash.0);
-    let counts = counts.map(grouped).into_iter();
+    let counts = counts(&file.ledger).into_iter();
     words.into_iter().chain(counts).chain([hash]).collect()
 }
