@@ -283,18 +283,20 @@ impl Verifier<'_> {
                 rewritten: 0,
             });
         }
-        let proof =
-            source::prove(self.stages, self.store, ledger, self.options, self.control).await?;
+        let proof = source::prove(
+            self.stages,
+            self.store,
+            ledger,
+            self.options,
+            self.control,
+            self.report,
+        )
+        .await?;
         match (proof, from_store) {
             (Proof::Proved { events, rewritten }, _) => {
                 Ok(Verdict::ProvedFromSource { events, rewritten })
             }
-            (Proof::Different(differences), _) => {
-                for (table, key, problem) in differences {
-                    self.report.differ(table, key, problem);
-                }
-                Ok(Verdict::Different)
-            }
+            (Proof::Different, _) => Ok(Verdict::Different),
             // What the store proves by itself needs no source.
             (Proof::Impossible(_), Some(verdict)) => Ok(verdict),
             (Proof::Impossible(why), None) => {

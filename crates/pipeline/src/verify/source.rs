@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::store::{look_up, shown};
-use super::{Depth, VerifyOptions};
+use super::{Depth, VerifyOptions, VerifyReport};
 use crate::content::{Relation, compare_content};
 use crate::control::Control;
 use crate::digest::{Digest, RowHash};
@@ -36,7 +36,8 @@ pub(super) enum Proof {
         events: u64,
         rewritten: u64,
     },
-    Different(Vec<(&'static str, String, String)>),
+    /// What differs is in the report.
+    Different,
     /// The source is not there, or not what it was.
     Impossible(String),
 }
@@ -68,6 +69,7 @@ pub(super) async fn prove(
     ledger: &FileLedger,
     options: &VerifyOptions,
     control: &Control,
+    report: &mut VerifyReport,
 ) -> Result<Proof, Error> {
     let sample = match options.depth {
         Depth::Sample(records) => Some(records),
@@ -88,7 +90,8 @@ pub(super) async fn prove(
         natural_ids: matches!(stages.pipeline.event.event_id, EventIdSpec::Natural(_)),
         events: 0,
         rewritten: 0,
-        differences: Vec::new(),
+        report,
+        is_different: false,
     };
     while let Some(records) = records.recv().await {
         control.check()?;
@@ -97,11 +100,11 @@ pub(super) async fn prove(
     }
     match reading.await.expect("reading a source does not panic") {
         Err(why) => Ok(Proof::Impossible(why)),
-        Ok(()) if lookup.differences.is_empty() => Ok(Proof::Proved {
+        Ok(()) if lookup.is_different => Ok(Proof::Different),
+        Ok(()) => Ok(Proof::Proved {
             events: lookup.events,
             rewritten: lookup.rewritten,
         }),
-        Ok(()) => Ok(Proof::Different(lookup.differences)),
     }
 }
 
@@ -285,7 +288,8 @@ struct Lookup<'a> {
     natural_ids: bool,
     events: u64,
     rewritten: u64,
-    differences: Vec<(&'static str, String, String)>,
+    report: &'a mut VerifyReport,
+    is_different: bool,
 }
 
 impl Lookup<'_> {
@@ -340,8 +344,9 @@ impl Lookup<'_> {
         let is_own = text(fact::SOURCE) == Some(place.as_bytes())
             && text(fact::BATCH) == Some(self.ledger.run.as_bytes());
         let mut differ = |table, key: &[u8], problem: &str| {
+            self.is_different = true;
             let problem = format!("{problem}, by {place}");
-            self.differences.push((table, shown(key), problem));
+            self.report.differ(table, shown(key), problem);
         };
         match timelines.get(timeline_key) {
             None => differ(table::TIMELINE, timeline_key, "is missing"),
@@ -382,18 +387,15 @@ impl Lookup<'_> {
             .collect::<Result<Vec<_>, _>>()?;
         let resolved = by_key(look_up(self.store, table::STATE, keys.iter()).await?);
         for ((letter, fact), key) in missing.into_iter().zip(keys) {
-            let problem = "is missing".to_owned();
             match fact {
                 Some(_) if resolved.contains_key(&key) => {}
                 Some(fact) if self.is_elsewhere(&fact).await? => {
                     self.events += 1;
                     self.rewritten += 1;
                 }
-                Some(fact) => self.differences.push((table::FACT, shown(&fact), problem)),
+                Some(fact) => self.miss(table::FACT, &fact),
                 None if resolved.contains_key(&key) => {}
-                None => self
-                    .differences
-                    .push((table::DEAD_LETTERS, shown(&letter), problem)),
+                None => self.miss(table::DEAD_LETTERS, &letter),
             }
         }
         Ok(())
@@ -401,6 +403,11 @@ impl Lookup<'_> {
 }
 
 impl Lookup<'_> {
+    fn miss(&mut self, table: &'static str, key: &[u8]) {
+        self.is_different = true;
+        self.report.differ(table, shown(key), "is missing");
+    }
+
     /// Whether an event whose own id tells which it is stands at another time of the same user: it is a repeat of what another input
     /// of the run gave.
     async fn is_elsewhere(&self, fact: &[u8]) -> Result<bool, Error> {
