@@ -70,7 +70,7 @@ pub struct WriteShape {
 impl WriteShape {
     /// Large batches one after the other, as suits a disk.
     pub const LARGE: Self = Self {
-        batch_bytes: 24 << 20,
+        batch_bytes: 18 << 20,
         batches_in_flight: 1,
     };
 }
