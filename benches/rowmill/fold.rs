@@ -1,9 +1,9 @@
-//! Timeline rows into the buckets of a day.
+//! Timeline rows into the groups of an hour.
 
 use std::hint::black_box;
 
 use criterion::Criterion;
-use rowmill_aggregate::{DayFold, WeekFold};
+use rowmill_aggregate::Groups;
 use rowmill_model::Row;
 use rowmill_rowkey::Date;
 
@@ -17,7 +17,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         .iter()
         .flat_map(|chunk| chunk.timeline.iter())
         .map(|row| Row::from_bytes(row.key().to_vec().into(), row.ops().to_vec().into()).unwrap())
-        .filter(|row| plan.observe(row).unwrap().hour.date() == day)
+        .filter(|row| plan.observe(row).unwrap().hour().date() == day)
         .collect();
     let bytes = rows
         .iter()
@@ -25,13 +25,15 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         .sum();
     let mut group = criterion.benchmark_group("fold");
     group.throughput(throughput(rows.len() as u64, bytes));
-    group.bench_function("timeline rows into buckets", |bencher| {
+    group.bench_function("timeline rows into a partial", |bencher| {
         bencher.iter(|| {
-            let mut fold = DayFold::new(plan, day);
+            let mut groups = Groups::new(plan);
             for row in &rows {
-                fold.add(plan, &plan.observe(row).unwrap());
+                groups.add(&plan.observe(row).unwrap());
             }
-            black_box(fold.finish(plan, &mut WeekFold::new(plan, day.monday())))
+            let mut partial = plan.partial();
+            groups.drain(&mut partial);
+            black_box(partial.finish())
         });
     });
     group.finish();

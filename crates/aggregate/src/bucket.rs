@@ -1,22 +1,31 @@
 //! What one (dimension, value, period) knows.
 
+use smallvec::SmallVec;
+
 use crate::bytes::{Reader, push_varint};
-use crate::distinct::Distinct;
-use crate::measure::Measure;
-use crate::plan::{Observation, Plan};
+use crate::distinct::{Distinct, DistinctHash};
+use crate::layout::Layout;
+use crate::measure::{Measure, Measured};
 
 /// The version of a bucket's bytes.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
-/// What one (dimension, value, period) knows. Buckets of one plan merge.
+/// What one (dimension, value, period) knows. Buckets of one layout merge.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bucket {
     /// How many events.
     pub count: u64,
-    /// Of each measure of the plan, in its order.
-    pub measures: Vec<Measure>,
-    /// Of each distinct count of the plan, in its order.
-    pub distinct: Vec<Distinct>,
+    /// Of each measure of the layout, in its order.
+    pub measures: SmallVec<[Measure; 1]>,
+    /// Of each distinct count of the layout, in its order.
+    pub distinct: SmallVec<[Distinct; 2]>,
+}
+
+/// What an event adds to each of its buckets, worked out once.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) measures: Vec<Option<Measured>>,
+    pub(crate) distinct: Vec<Option<DistinctHash>>,
 }
 
 /// A bucket's bytes that cannot be read with this pipeline file.
@@ -32,8 +41,8 @@ pub enum StateError {
 
 impl Bucket {
     /// A bucket of no events.
-    pub fn new(plan: &Plan) -> Self {
-        let measures = plan
+    pub fn new(layout: &Layout) -> Self {
+        let measures = layout
             .measures
             .iter()
             .map(|measure| Measure::new(measure.with_quantiles))
@@ -41,20 +50,21 @@ impl Bucket {
         Self {
             count: 0,
             measures,
-            distinct: vec![Distinct::default(); plan.distinct.len()],
+            distinct: layout.distinct.iter().map(|_| Distinct::default()).collect(),
         }
     }
 
     /// Counts an event.
-    pub fn add(&mut self, plan: &Plan, observation: &Observation<'_>) {
+    pub(crate) fn add(&mut self, sample: &Sample) {
         self.count += 1;
-        for (measure, spec) in self.measures.iter_mut().zip(&plan.measures) {
-            measure.add(&observation.values[spec.value]);
+        for (measure, measured) in self.measures.iter_mut().zip(&sample.measures) {
+            if let Some(measured) = measured {
+                measure.add(measured);
+            }
         }
-        for (distinct, spec) in self.distinct.iter_mut().zip(&plan.distinct) {
-            let value = &observation.values[spec.value];
-            if !value.is_null() {
-                distinct.add(&value.to_text());
+        for (distinct, hash) in self.distinct.iter_mut().zip(&sample.distinct) {
+            if let Some(hash) = hash {
+                distinct.add_hash(*hash);
             }
         }
     }
@@ -72,51 +82,74 @@ impl Bucket {
             .for_each(|(ours, theirs)| ours.merge(theirs));
     }
 
+    /// About how many bytes it takes beside its own size.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let measures = self.measures.iter().map(Measure::heap_bytes);
+        let distinct = self.distinct.iter().map(Distinct::heap_bytes);
+        measures.chain(distinct).sum()
+    }
+
     /// The bucket's bytes: the same for the same events, however they came together.
-    pub fn encode(&self, plan: &Plan) -> Vec<u8> {
+    pub fn encode(&self, layout: &Layout) -> Vec<u8> {
         let mut out = vec![FORMAT];
-        out.extend_from_slice(&plan.fingerprint.to_be_bytes());
-        push_varint(&mut out, self.count);
-        self.measures
-            .iter()
-            .for_each(|measure| measure.encode(&mut out));
-        self.distinct
-            .iter()
-            .for_each(|distinct| distinct.encode(&mut out));
+        out.extend_from_slice(&layout.fingerprint.to_be_bytes());
+        self.encode_body(&mut out);
         debug_assert!(
-            Self::decode(plan, &out).as_ref() == Ok(self),
+            Self::decode(layout, &out).as_ref() == Ok(self),
             "a bucket is read back as it was written"
         );
         out
     }
 
+    /// The bytes that follow the head, for whoever knows the layout.
+    pub(crate) fn encode_body(&self, out: &mut Vec<u8>) {
+        push_varint(out, self.count);
+        self.measures.iter().for_each(|measure| measure.encode(out));
+        self.distinct
+            .iter()
+            .for_each(|distinct| distinct.encode(out));
+    }
+
     /// The bucket of these bytes.
-    pub fn decode(plan: &Plan, bytes: &[u8]) -> Result<Self, StateError> {
+    pub fn decode(layout: &Layout, bytes: &[u8]) -> Result<Self, StateError> {
         let mut reader = Reader(bytes);
         if reader.byte() != Some(FORMAT) {
-            return Err(StateError::Malformed);
-        }
-        if reader.array().map(u64::from_be_bytes) != Some(plan.fingerprint) {
             return Err(StateError::OtherPlan);
         }
-        Self::decode_counts(plan, &mut reader)
-            .filter(|_| reader.0.is_empty())
+        if reader.array().map(u64::from_be_bytes) != Some(layout.fingerprint) {
+            return Err(StateError::OtherPlan);
+        }
+        let mut bucket = Self::new(layout);
+        bucket.merge_body(reader.0)?;
+        Ok(bucket)
+    }
+
+    /// Adds the events of a bucket's body.
+    pub(crate) fn merge_body(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let mut reader = Reader(bytes);
+        self.merge_from(&mut reader)
+            .filter(|()| reader.0.is_empty())
             .ok_or(StateError::Malformed)
     }
 
-    fn decode_counts(plan: &Plan, reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Self {
-            count: reader.varint()?,
-            measures: plan
-                .measures
-                .iter()
-                .map(|measure| Measure::decode(reader, measure.with_quantiles))
-                .collect::<Option<_>>()?,
-            distinct: plan
-                .distinct
-                .iter()
-                .map(|_| Distinct::decode(reader))
-                .collect::<Option<_>>()?,
-        })
+    /// Sorts out what was gathered, so that reading and writing it does not do so each time.
+    pub(crate) fn settle(&mut self) {
+        self.distinct.iter_mut().for_each(Distinct::settle);
     }
+
+    fn merge_from(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        self.count = self.count.checked_add(reader.varint()?)?;
+        for measure in &mut self.measures {
+            measure.merge_encoded(reader)?;
+        }
+        for distinct in &mut self.distinct {
+            distinct.merge_encoded(reader)?;
+        }
+        Some(())
+    }
+}
+
+/// How many events a bucket's body says there are.
+pub(crate) fn count_of_body(bytes: &[u8]) -> Result<u64, StateError> {
+    Reader(bytes).varint().ok_or(StateError::Malformed)
 }

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use rowmill_model::columns::family;
-use rowmill_model::{Grain, MutationBatch, Row, RowWriter};
-use rowmill_rowkey::{AggregateKey, DimensionValue};
+use rowmill_model::{MutationBatch, Row, RowWriter};
+use rowmill_rowkey::{AggregateKey, Date, DimensionValue, SESSIONS_DIMENSION};
 
 use crate::bucket::{Bucket, StateError};
-use crate::fold::RowBuckets;
+use crate::layout::Layout;
 use crate::period::Period;
 use crate::plan::Plan;
 
@@ -16,77 +16,91 @@ const STATE: &str = "_state";
 /// The qualifier, in `metadata`, of a dimension's whole value.
 const DIMENSION_VALUE: &[u8] = b"dimension_value";
 
-/// Adds the rows of finished buckets. Each row's statistics of the same lengths of time are replaced.
+/// Writes the cells of buckets of one layout.
 ///
 /// Every figure is a cell of its own, for readers such as `BigQuery`; `_state` holds the bucket, from which all of them
 /// follow and which merges.
-pub fn write_rows(
-    plan: &Plan,
-    rows: &[RowBuckets],
-    batch: &mut MutationBatch,
-) -> Result<(), rowmill_rowkey::Error> {
-    let mut names: Vec<(String, Option<usize>)> = plan
-        .figure_names()
-        .into_iter()
-        .enumerate()
-        .map(|(index, name)| (name, Some(index)))
-        .collect();
-    names.push((STATE.to_owned(), None));
-    names.sort();
-    for RowBuckets {
-        dimension,
-        value,
-        periods,
-    } in rows
-    {
-        let Some((first, _)) = periods.first() else {
-            continue;
-        };
-        let date = first.date();
-        let key = AggregateKey::new(plan.dimensions[*dimension].name.as_str(), &**value, date)
-            .encode()?;
-        let time = date.start().cell_micros();
-        let mut row = batch.row(&key);
-        let is_week = first.grain() == Grain::Week;
-        let replaced: &[&str] = if is_week {
-            &[family::WEEKLY_STATS]
-        } else {
-            &[family::DAILY_STATS, family::HOURLY_STATS]
-        };
-        replaced.iter().for_each(|family| row.delete_family(family));
-        for (period, bucket) in periods {
-            write_bucket(plan, *period, bucket, &names, time, &mut row);
-        }
-        row.set(family::METADATA, DIMENSION_VALUE, time, value.as_bytes());
-        row.finish();
-    }
-    Ok(())
+#[derive(Debug)]
+pub(crate) struct CellNames {
+    /// Qualifiers in a row's order, each with the index of its figure; none for the state.
+    plain: Vec<(Vec<u8>, Option<usize>)>,
+    /// The same for each hour of the day.
+    of_hour: Vec<Vec<(Vec<u8>, Option<usize>)>>,
 }
 
-fn write_bucket(
-    plan: &Plan,
-    period: Period,
-    bucket: &Bucket,
-    names: &[(String, Option<usize>)],
-    time: i64,
-    row: &mut RowWriter<'_>,
-) {
-    let (family, prefix) = match period {
-        Period::Hour(hour) => (family::HOURLY_STATS, format!("{:02}.", hour.of_day())),
-        Period::Day(_) => (family::DAILY_STATS, String::new()),
-        Period::Week(_) => (family::WEEKLY_STATS, String::new()),
-    };
-    let figures = plan.figures(bucket);
-    let mut value = Vec::new();
-    for (name, figure) in names {
-        value.clear();
-        match figure {
-            Some(index) if figures[*index].is_null() => continue,
-            Some(index) => figures[*index].encode_into(&mut value),
-            None => value = bucket.encode(plan),
+impl CellNames {
+    pub(crate) fn new(layout: &Layout) -> Self {
+        let names = layout.figure_names().into_iter().enumerate();
+        let mut names: Vec<_> = names.map(|(index, name)| (name, Some(index))).collect();
+        names.push((STATE.to_owned(), None));
+        names.sort();
+        let with = |prefix: &str| {
+            names
+                .iter()
+                .map(|(name, figure)| (format!("{prefix}{name}").into_bytes(), *figure))
+                .collect()
+        };
+        Self {
+            plain: with(""),
+            of_hour: (0..24).map(|hour| with(&format!("{hour:02}."))).collect(),
         }
-        row.set(family, format!("{prefix}{name}").as_bytes(), time, &value);
     }
+
+    /// Sets the cells of a bucket, whose family was deleted before.
+    pub(crate) fn write(
+        &self,
+        layout: &Layout,
+        period: Period,
+        bucket: &Bucket,
+        row: &mut RowWriter<'_>,
+    ) {
+        let (names, time) = match period {
+            Period::Hour(hour) => (&self.of_hour[usize::from(hour.of_day())], hour.date()),
+            Period::Day(date) | Period::Week(date) => (&self.plain, date),
+        };
+        let figures = layout.figures(bucket);
+        let mut cells = row.cells(period.family(), time.start().cell_micros());
+        for (name, figure) in names {
+            match figure {
+                Some(index) if figures[*index].is_null() => {}
+                Some(index) => {
+                    let figure = &figures[*index];
+                    cells.set_with(name, figure.encoded_len(), |out| figure.encode_into(out));
+                }
+                None => cells.set(name, &bucket.encode(layout)),
+            }
+        }
+    }
+}
+
+/// The families of a row that rolling up a period replaces: of a day, its own and its hours'.
+pub(crate) fn families_of(period: Period) -> &'static [&'static str] {
+    match period {
+        Period::Week(_) => &[family::WEEKLY_STATS],
+        Period::Day(_) | Period::Hour(_) => &[family::DAILY_STATS, family::HOURLY_STATS],
+    }
+}
+
+/// Starts to replace what a row holds of a period; none if the value is too long for a key.
+pub(crate) fn replace<'b>(
+    batch: &'b mut MutationBatch,
+    dimension: &str,
+    value: &str,
+    period: Period,
+) -> RowWriter<'b> {
+    let key = AggregateKey::new(dimension, value, period.date()).encode();
+    let mut row = batch.row(&key.expect("names are checked, and long values are cut"));
+    for family in families_of(period) {
+        row.delete_family(family);
+    }
+    row
+}
+
+/// Closes a row with its dimension's whole value, which its key may have cut.
+pub(crate) fn name_value(mut row: RowWriter<'_>, value: &str, date: Date) {
+    let time = date.start().cell_micros();
+    row.set(family::METADATA, DIMENSION_VALUE, time, value.as_bytes());
+    row.finish();
 }
 
 /// A bucket as it was read from its row.
@@ -102,7 +116,17 @@ pub struct StoredBucket {
     pub bucket: Bucket,
 }
 
-/// The buckets of a row: its hours, its day, and the week if the date opens one.
+impl Plan {
+    /// What the buckets of a dimension hold.
+    pub fn layout_of(&self, dimension: &str) -> &Layout {
+        match &self.sessions {
+            Some(sessions) if dimension == SESSIONS_DIMENSION => sessions.layout(),
+            _ => &self.layout,
+        }
+    }
+}
+
+/// The buckets of a row: its hours, its day, and the week if the date opens one. Rows of leaderboards and partials have none.
 pub fn read_row(plan: &Plan, row: &Row) -> Result<Vec<StoredBucket>, StateError> {
     let key = AggregateKey::decode(row.key()).map_err(|_| StateError::Malformed)?;
     let in_key = match &key.value {
@@ -112,6 +136,7 @@ pub fn read_row(plan: &Plan, row: &Row) -> Result<Vec<StoredBucket>, StateError>
     let whole = row
         .value(family::METADATA, DIMENSION_VALUE)
         .map_or(in_key, String::from_utf8_lossy);
+    let layout = plan.layout_of(&key.dimension);
     let mut buckets = Vec::new();
     for cell in row.cells() {
         let Some(prefix) = cell.qualifier.strip_suffix(STATE.as_bytes()) else {
@@ -129,7 +154,7 @@ pub fn read_row(plan: &Plan, row: &Row) -> Result<Vec<StoredBucket>, StateError>
             dimension: key.dimension.to_string(),
             value: whole.to_string(),
             period,
-            bucket: Bucket::decode(plan, cell.value)?,
+            bucket: Bucket::decode(layout, cell.value)?,
         });
     }
     buckets.sort_by_key(|stored| stored.period);

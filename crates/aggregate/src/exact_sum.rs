@@ -2,29 +2,73 @@
 
 use std::fmt;
 
-use crate::bytes::{Reader, push_signed, push_varint};
-
-/// Decimal digits of a limb.
-const LIMB_DIGITS: i32 = 9;
-const LIMB: i64 = 1_000_000_000;
-
-/// How many additions fit before carries must be passed on: each adds less than `LIMB` to a limb of 64 bits.
-const ADDITIONS_MAX: u32 = 1 << 30;
+use crate::bytes::{Reader, push_signed};
+use crate::limbs::Limbs;
 
 /// An exact sum of integers and of the shortest decimals that name floats.
 ///
 /// The sum is kept in as many digits as it takes, so it depends on what was added and not on the order.
-#[derive(Debug, Clone, Default)]
-pub struct ExactSum {
-    /// Limbs in rising order of their exponent: a limb at `index` counts units of `10^(9 * index)`.
-    limbs: Vec<(i32, i64)>,
-    additions: u32,
+#[derive(Debug, Clone)]
+pub struct ExactSum(Digits);
+
+#[derive(Debug, Clone)]
+enum Digits {
+    /// `mantissa * 10^exponent`: what nearly every sum fits into.
+    Short { mantissa: i128, exponent: i32 },
+    /// What does not.
+    Long(Box<Limbs>),
+}
+
+/// A decimal: `digits * 10^exponent`, or less than zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Decimal {
+    pub(crate) negative: bool,
+    pub(crate) digits: u64,
+    pub(crate) exponent: i32,
+}
+
+impl Decimal {
+    pub(crate) fn of_int(value: i64) -> Self {
+        Self {
+            negative: value < 0,
+            digits: value.unsigned_abs(),
+            exponent: 0,
+        }
+    }
+
+    /// The shortest decimal that names a finite float.
+    pub(crate) fn of_float(value: f64) -> Self {
+        let mut buffer = ryu::Buffer::new();
+        let (digits, exponent) = parse_shortest(buffer.format_finite(value.abs()).as_bytes());
+        Self {
+            negative: value < 0.0,
+            digits,
+            exponent,
+        }
+    }
+
+    fn mantissa(self) -> i128 {
+        let digits = i128::from(self.digits);
+        if self.negative { -digits } else { digits }
+    }
+}
+
+/// The greatest power of ten that an `i128` holds.
+const POWER_MAX: u32 = 38;
+
+impl Default for ExactSum {
+    fn default() -> Self {
+        Self(Digits::Short {
+            mantissa: 0,
+            exponent: 0,
+        })
+    }
 }
 
 impl ExactSum {
     /// Adds an integer.
     pub fn add_int(&mut self, value: i64) {
-        self.add_decimal(value < 0, value.unsigned_abs(), 0);
+        self.add(Decimal::of_int(value));
     }
 
     /// Adds the shortest decimal that names `value`.
@@ -33,137 +77,182 @@ impl ExactSum {
     /// If `value` is not finite.
     pub fn add_float(&mut self, value: f64) {
         assert!(value.is_finite(), "a sum of finite numbers");
-        let mut buffer = ryu::Buffer::new();
-        let (digits, exponent) = parse_shortest(buffer.format_finite(value.abs()).as_bytes());
-        self.add_decimal(value < 0.0, digits, exponent);
+        self.add(Decimal::of_float(value));
+    }
+
+    pub(crate) fn add(&mut self, decimal: Decimal) {
+        if !self.add_short(decimal.mantissa(), decimal.exponent) {
+            self.limbs()
+                .add(decimal.negative, decimal.digits.into(), decimal.exponent);
+        }
     }
 
     /// Adds another sum.
     pub fn merge(&mut self, other: &Self) {
-        let mut other = other.clone();
-        other.carry();
-        for (index, limb) in other.limbs {
-            self.add_limb(index, limb);
+        match &other.0 {
+            Digits::Short { mantissa, exponent } => {
+                if !self.add_short(*mantissa, *exponent) {
+                    self.limbs()
+                        .add(*mantissa < 0, mantissa.unsigned_abs(), *exponent);
+                }
+            }
+            Digits::Long(limbs) => self.limbs().merge(limbs),
         }
-        self.count_addition();
     }
 
     /// The nearest float.
     pub fn to_float(&self) -> f64 {
-        self.to_string().parse().expect("a decimal is a float")
+        let text = match &self.0 {
+            Digits::Short { mantissa, exponent } => format!("{mantissa}e{exponent}"),
+            Digits::Long(limbs) => limbs.to_string(),
+        };
+        text.parse().expect("a decimal is a float")
     }
 
     /// The sum as an integer, if it is one and fits.
     pub fn to_int(&self) -> Option<i64> {
-        self.to_string().parse().ok()
-    }
-
-    /// Adds `digits * 10^exponent`.
-    fn add_decimal(&mut self, negative: bool, digits: u64, exponent: i32) {
-        let first = exponent.div_euclid(LIMB_DIGITS);
-        let shift = exponent.rem_euclid(LIMB_DIGITS).unsigned_abs();
-        let mut rest = u128::from(digits) * 10_u128.pow(shift);
-        let mut index = first;
-        while rest > 0 {
-            let limb =
-                i64::try_from(rest % u128::from(LIMB.unsigned_abs())).expect("less than a limb");
-            self.add_limb(index, if negative { -limb } else { limb });
-            rest /= u128::from(LIMB.unsigned_abs());
-            index += 1;
-        }
-        self.count_addition();
-    }
-
-    fn add_limb(&mut self, index: i32, limb: i64) {
-        match self.limbs.binary_search_by_key(&index, |(index, _)| *index) {
-            Ok(at) => self.limbs[at].1 += limb,
-            Err(at) => self.limbs.insert(at, (index, limb)),
+        match self.settled() {
+            Digits::Short { mantissa, exponent } => {
+                let power = 10_i128.checked_pow(u32::try_from(exponent).ok()?)?;
+                i64::try_from(mantissa.checked_mul(power)?).ok()
+            }
+            Digits::Long(_) => None,
         }
     }
 
-    fn count_addition(&mut self) {
-        self.additions += 1;
-        if self.additions == ADDITIONS_MAX {
-            self.carry();
+    /// Adds `mantissa * 10^exponent` if the sum stays short.
+    fn add_short(&mut self, mantissa: i128, exponent: i32) -> bool {
+        let Digits::Short {
+            mantissa: sum,
+            exponent: at,
+        } = &mut self.0
+        else {
+            return false;
+        };
+        if *sum == 0 {
+            (*sum, *at) = (mantissa, exponent);
+            return true;
+        }
+        let lowest = exponent.min(*at);
+        let aligned = |mantissa: i128, exponent: i32| {
+            let power = exponent.abs_diff(lowest);
+            if power == 0 {
+                return Some(mantissa);
+            }
+            let power = (power <= POWER_MAX).then(|| 10_i128.pow(power));
+            mantissa.checked_mul(power?)
+        };
+        let total = aligned(*sum, *at)
+            .zip(aligned(mantissa, exponent))
+            .and_then(|(a, b)| a.checked_add(b));
+        if let Some(total) = total {
+            (*sum, *at) = (total, lowest);
+        }
+        total.is_some()
+    }
+
+    /// The sum as limbs, made of it if it is short.
+    fn limbs(&mut self) -> &mut Limbs {
+        if let Digits::Short { mantissa, exponent } = &self.0 {
+            let mut limbs = Limbs::default();
+            limbs.add(*mantissa < 0, mantissa.unsigned_abs(), *exponent);
+            self.0 = Digits::Long(Box::new(limbs));
+        }
+        match &mut self.0 {
+            Digits::Long(limbs) => limbs,
+            Digits::Short { .. } => unreachable!("made long above"),
         }
     }
 
-    /// Passes carries on, so that every limb is less than `LIMB`, all have the sum's sign, and none is zero.
-    fn carry(&mut self) {
-        self.pass_carries();
-        // The highest limb has the sum's sign. If that is negative, the positive ones below are settled from the other side.
-        let negative = self.limbs.last().is_some_and(|(_, limb)| *limb < 0);
-        if negative {
-            self.negate();
-            self.pass_carries();
-            self.negate();
+    /// The one form of the sum: without zeros at its end, and short if that fits.
+    fn settled(&self) -> Digits {
+        match &self.0 {
+            Digits::Short { mantissa: 0, .. } => Self::default().0,
+            Digits::Short { mantissa, exponent } => {
+                let (mantissa, zeros) = without_zeros(*mantissa);
+                Digits::Short {
+                    mantissa,
+                    exponent: exponent + zeros,
+                }
+            }
+            Digits::Long(limbs) => match limbs.to_short() {
+                Some((mantissa, exponent)) => Self(Digits::Short { mantissa, exponent }).settled(),
+                None => Digits::Long(Box::new(limbs.settled())),
+            },
         }
-        self.limbs.retain(|(_, limb)| *limb != 0);
-        self.additions = 0;
-    }
-
-    fn negate(&mut self) {
-        for (_, limb) in &mut self.limbs {
-            *limb = -*limb;
-        }
-    }
-
-    /// Makes every limb but the highest one of 0 to `LIMB - 1`.
-    fn pass_carries(&mut self) {
-        let mut settled: Vec<(i32, i64)> = Vec::with_capacity(self.limbs.len() + 2);
-        let mut limbs = std::mem::take(&mut self.limbs).into_iter().peekable();
-        let mut carry: Option<(i32, i64)> = None;
-        while let Some((index, value)) = next_limb(&mut limbs, &mut carry) {
-            let is_highest = limbs.peek().is_none() && (-LIMB < value && value < LIMB);
-            let (kept, above) = if is_highest {
-                (value, 0)
-            } else {
-                (value.rem_euclid(LIMB), value.div_euclid(LIMB))
-            };
-            settled.push((index, kept));
-            carry = (above != 0).then_some((index + 1, above));
-        }
-        while settled.last().is_some_and(|(_, limb)| *limb == 0) {
-            settled.pop();
-        }
-        self.limbs = settled;
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let mut canonical = self.clone();
-        canonical.carry();
-        push_varint(out, canonical.limbs.len() as u64);
-        for (index, limb) in canonical.limbs {
-            push_signed(out, i64::from(index));
-            push_signed(out, limb);
+        match self.settled() {
+            Digits::Short { mantissa, exponent } => {
+                out.push(SHORT);
+                push_signed(out, i64::from(exponent));
+                push_wide(out, mantissa);
+            }
+            Digits::Long(limbs) => {
+                out.push(LONG);
+                limbs.encode(out);
+            }
         }
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<Self> {
-        let count = reader.count()?;
-        let mut sum = Self::default();
-        for _ in 0..count {
-            let index = i32::try_from(reader.signed()?)
-                .ok()
-                .filter(|index| index.abs() < 1_000)?;
-            sum.add_limb(index, reader.signed()?);
+        match reader.byte()? {
+            SHORT => {
+                let exponent = i32::try_from(reader.signed()?)
+                    .ok()
+                    .filter(|exponent| exponent.abs() < EXPONENT_END)?;
+                let mantissa = read_wide(reader)?;
+                Some(Self(Digits::Short { mantissa, exponent }))
+            }
+            LONG => Limbs::decode(reader).map(|limbs| Self(Digits::Long(Box::new(limbs)))),
+            _ => None,
         }
-        Some(sum)
     }
 }
 
-/// The next limb, with a carry that is for it or stands before it.
-fn next_limb(
-    limbs: &mut std::iter::Peekable<std::vec::IntoIter<(i32, i64)>>,
-    carry: &mut Option<(i32, i64)>,
-) -> Option<(i32, i64)> {
-    match carry.take() {
-        None => limbs.next(),
-        Some((index, value)) => match limbs.next_if(|(next, _)| *next == index) {
-            Some((_, limb)) => Some((index, limb + value)),
-            None => Some((index, value)),
-        },
+const SHORT: u8 = 0;
+const LONG: u8 = 1;
+
+/// Beyond every exponent of a sum of floats.
+const EXPONENT_END: i32 = 10_000;
+
+fn without_zeros(mut mantissa: i128) -> (i128, i32) {
+    let mut zeros = 0;
+    if let Ok(mut small) = i64::try_from(mantissa) {
+        while small % 10 == 0 {
+            small /= 10;
+            zeros += 1;
+        }
+        return (small.into(), zeros);
     }
+    while mantissa % 10 == 0 {
+        mantissa /= 10;
+        zeros += 1;
+    }
+    (mantissa, zeros)
+}
+
+/// Appends 128 bits so that small numbers of either sign are short.
+fn push_wide(out: &mut Vec<u8>, value: i128) {
+    let mut rest = (value.cast_unsigned() << 1) ^ (value >> 127).cast_unsigned();
+    while let Err(_) | Ok(0x80..) = u8::try_from(rest) {
+        out.push(rest.to_le_bytes()[0] | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest.to_le_bytes()[0]);
+}
+
+fn read_wide(reader: &mut Reader<'_>) -> Option<i128> {
+    let mut value = 0_u128;
+    for shift in (0..u128::BITS).step_by(7) {
+        let byte = reader.byte()?;
+        value |= u128::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed());
+        }
+    }
+    None
 }
 
 /// The digits and the power of ten of what `ryu` prints: `1684.5`, `1e300`, `1.5e-7`.
@@ -190,46 +279,30 @@ fn parse_shortest(text: &[u8]) -> (u64, i32) {
 
 impl PartialEq for ExactSum {
     fn eq(&self, other: &Self) -> bool {
-        let canonical = |sum: &Self| {
-            let mut sum = sum.clone();
-            sum.carry();
-            sum.limbs
-        };
-        canonical(self) == canonical(other)
+        match (self.settled(), other.settled()) {
+            (
+                Digits::Short { mantissa, exponent },
+                Digits::Short {
+                    mantissa: others,
+                    exponent: at,
+                },
+            ) => (mantissa, exponent) == (others, at),
+            (Digits::Long(ours), Digits::Long(theirs)) => ours == theirs,
+            _ => false,
+        }
     }
 }
 
 impl fmt::Display for ExactSum {
     /// The sum as a decimal without exponent and without zeros at its end: `1684759.74663`, `-3`, `0`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut sum = self.clone();
-        sum.carry();
-        let (Some((lowest, _)), Some((highest, top))) = (sum.limbs.first(), sum.limbs.last())
-        else {
-            return f.write_str("0");
-        };
-        let mut whole = String::new();
-        let mut fraction = String::new();
-        let mut limbs = sum.limbs.iter().rev().peekable();
-        for index in ((*lowest).min(0)..=(*highest).max(0)).rev() {
-            let limb = limbs
-                .next_if(|(at, _)| *at == index)
-                .map_or(0, |(_, limb)| limb.abs());
-            let digits = if index >= 0 {
-                &mut whole
-            } else {
-                &mut fraction
-            };
-            *digits += &format!("{limb:09}");
-        }
-        let whole = whole.trim_start_matches('0');
-        let fraction = fraction.trim_end_matches('0');
-        f.write_str(if *top < 0 { "-" } else { "" })?;
-        f.write_str(if whole.is_empty() { "0" } else { whole })?;
-        if fraction.is_empty() {
-            Ok(())
-        } else {
-            write!(f, ".{fraction}")
+        match &self.0 {
+            Digits::Short { mantissa, exponent } => {
+                let mut limbs = Limbs::default();
+                limbs.add(*mantissa < 0, mantissa.unsigned_abs(), *exponent);
+                limbs.fmt(f)
+            }
+            Digits::Long(limbs) => limbs.fmt(f),
         }
     }
 }

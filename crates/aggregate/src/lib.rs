@@ -20,23 +20,41 @@
 //! Distinct sets are exact up to [`EXACT_MAX`] values and HyperLogLog registers beyond, and which of the two depends on the
 //! union alone.
 
+mod board;
 mod bucket;
 mod bytes;
 mod cells;
 mod distinct;
 mod exact_sum;
-mod fold;
+mod groups;
+mod key;
+mod layout;
+mod limbs;
 mod measure;
+mod merge;
+mod observation;
+mod partial;
 mod period;
 mod plan;
 mod quantiles;
+mod rollup;
+mod session;
+mod touched;
 
+pub use board::{BoardEntry, rank, read_board};
 pub use bucket::{Bucket, StateError};
-pub use cells::{StoredBucket, read_row, write_rows};
-pub use distinct::{Distinct, EXACT_MAX};
+pub use cells::{StoredBucket, read_row};
+pub use distinct::{Distinct, DistinctHash, EXACT_MAX};
 pub use exact_sum::ExactSum;
-pub use fold::{DayFold, RowBuckets, WeekFold};
+pub use groups::Groups;
+pub use layout::Layout;
 pub use measure::Measure;
+pub use merge::{Merge, Step};
+pub use observation::{Observation, PlanError};
+pub use partial::{CHUNK_BYTES, PartialWriter};
 pub use period::Period;
-pub use plan::{Observation, Plan, PlanError};
+pub use plan::{Plan, description};
 pub use quantiles::Quantiles;
+pub use rollup::{RollUp, board_name, combine};
+pub use session::SessionPlan;
+pub use touched::{Touched, TouchedKeys};

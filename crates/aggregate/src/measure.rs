@@ -3,8 +3,8 @@
 use rowmill_model::{Statistic, Value};
 
 use crate::bytes::{Reader, push_varint};
-use crate::exact_sum::ExactSum;
-use crate::quantiles::Quantiles;
+use crate::exact_sum::{Decimal, ExactSum};
+use crate::quantiles::{self, Quantiles};
 
 /// Count, sum, least and greatest value of a measure, and a sketch of its quantiles if they are asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,31 @@ pub struct Measure {
 enum Number {
     Int(i64),
     Float(f64),
+}
+
+/// A number as every bucket needs it, worked out once an event.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Measured {
+    number: Number,
+    decimal: Decimal,
+    /// Among the quantiles.
+    bucket: i32,
+}
+
+impl Measured {
+    /// What there is to measure of a value; nothing of what is no number.
+    pub(crate) fn of(value: &Value<'_>) -> Option<Self> {
+        let number = Number::of(value)?;
+        let decimal = match number {
+            Number::Int(number) => Decimal::of_int(number),
+            Number::Float(number) => Decimal::of_float(number),
+        };
+        Some(Self {
+            number,
+            decimal,
+            bucket: quantiles::bucket(number.to_float()),
+        })
+    }
 }
 
 impl Number {
@@ -90,20 +115,14 @@ impl Measure {
         }
     }
 
-    /// Adds a value; anything but a number is nothing.
-    pub(crate) fn add(&mut self, value: &Value<'_>) {
-        let Some(number) = Number::of(value) else {
-            return;
-        };
+    /// Adds a value.
+    pub(crate) fn add(&mut self, measured: &Measured) {
         self.count += 1;
-        match number {
-            Number::Int(number) => self.sum.add_int(number),
-            Number::Float(number) => self.sum.add_float(number),
-        }
+        self.sum.add(measured.decimal);
         if let Some(quantiles) = &mut self.quantiles {
-            quantiles.add(number.to_float());
+            quantiles.add_to(measured.bucket, 1);
         }
-        self.widen(number, number);
+        self.widen(measured.number, measured.number);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -115,6 +134,10 @@ impl Measure {
         if let Some((least, greatest)) = other.extremes {
             self.widen(least, greatest);
         }
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.quantiles.as_ref().map_or(0, Quantiles::heap_bytes)
     }
 
     fn widen(&mut self, low: Number, high: Number) {
@@ -189,24 +212,18 @@ impl Measure {
         }
     }
 
-    pub(crate) fn decode(reader: &mut Reader<'_>, with_quantiles: bool) -> Option<Self> {
+    /// Adds what an encoded measure knows.
+    pub(crate) fn merge_encoded(&mut self, reader: &mut Reader<'_>) -> Option<()> {
         let count = reader.varint()?;
-        let sum = ExactSum::decode(reader)?;
-        let extremes = if count == 0 {
-            None
-        } else {
-            Some((Number::decode(reader)?, Number::decode(reader)?))
-        };
-        let quantiles = if with_quantiles {
-            Some(Quantiles::decode(reader)?)
-        } else {
-            None
-        };
-        Some(Self {
-            count,
-            sum,
-            extremes,
-            quantiles,
-        })
+        self.count = self.count.checked_add(count)?;
+        self.sum.merge(&ExactSum::decode(reader)?);
+        if count > 0 {
+            let (least, greatest) = (Number::decode(reader)?, Number::decode(reader)?);
+            self.widen(least, greatest);
+        }
+        match &mut self.quantiles {
+            Some(quantiles) => quantiles.merge_encoded(reader),
+            None => Some(()),
+        }
     }
 }

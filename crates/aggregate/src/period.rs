@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rowmill_model::Grain;
+use rowmill_model::columns::family;
 use rowmill_rowkey::{Date, Hour};
 
 /// An hour, a day, or a week by its Monday.
@@ -23,6 +24,15 @@ impl Period {
             Self::Hour(_) => Grain::Hour,
             Self::Day(_) => Grain::Day,
             Self::Week(_) => Grain::Week,
+        }
+    }
+
+    /// The family that holds its figures.
+    pub fn family(self) -> &'static str {
+        match self {
+            Self::Hour(_) => family::HOURLY_STATS,
+            Self::Day(_) => family::DAILY_STATS,
+            Self::Week(_) => family::WEEKLY_STATS,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Quantiles within half a percent, from counts in buckets of equal relative width.
 
-use std::collections::BTreeMap;
+use smallvec::SmallVec;
 
 use crate::bytes::{Reader, push_signed, push_varint};
 
@@ -8,28 +8,36 @@ use crate::bytes::{Reader, push_signed, push_varint};
 /// 1/256 of everything in it.
 const MANTISSA_BITS: u32 = 7;
 
-/// How many numbers fell into each bucket. A bucket is the sign, the exponent and the first bits of the mantissa.
+/// How many numbers fell into each bucket: a `DDSketch` whose index is linear between powers of two.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quantiles {
-    counts: BTreeMap<i32, u64>,
+    /// By bucket: the sign, the exponent and the first bits of the mantissa.
+    counts: SmallVec<[(i32, u64); 1]>,
 }
 
 impl Quantiles {
     /// Counts a finite number.
     pub fn add(&mut self, value: f64) {
-        *self.counts.entry(bucket(value)).or_default() += 1;
+        self.add_to(bucket(value), 1);
     }
 
     /// Adds another's counts.
     pub fn merge(&mut self, other: &Self) {
         for (bucket, count) in &other.counts {
-            *self.counts.entry(*bucket).or_default() += count;
+            self.add_to(*bucket, *count);
+        }
+    }
+
+    pub(crate) fn add_to(&mut self, bucket: i32, count: u64) {
+        match self.counts.binary_search_by_key(&bucket, |(at, _)| *at) {
+            Ok(at) => self.counts[at].1 += count,
+            Err(at) => self.counts.insert(at, (bucket, count)),
         }
     }
 
     /// The middle of the bucket that holds the value which `percent` of a hundred do not exceed; none if there is nothing.
     pub fn percentile(&self, percent: u8) -> Option<f64> {
-        let total: u64 = self.counts.values().sum();
+        let total: u64 = self.counts.iter().map(|(_, count)| count).sum();
         let rank = (u128::from(total) * u128::from(percent))
             .div_ceil(100)
             .max(1);
@@ -43,24 +51,44 @@ impl Quantiles {
         None
     }
 
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        push_varint(out, self.counts.len() as u64);
-        for (bucket, count) in &self.counts {
-            push_signed(out, i64::from(*bucket));
-            push_varint(out, *count);
+    pub(crate) fn heap_bytes(&self) -> usize {
+        if self.counts.spilled() {
+            self.counts.capacity() * size_of::<(i32, u64)>()
+        } else {
+            0
         }
     }
 
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<Self> {
-        let count = reader.count()?;
-        let pair = |_| Some((i32::try_from(reader.signed()?).ok()?, reader.varint()?));
-        Some(Self {
-            counts: (0..count).map(pair).collect::<Option<_>>()?,
-        })
+    /// Buckets rise, so each is written as its distance from the one before.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        push_varint(out, self.counts.len() as u64);
+        let mut before = 0;
+        for (bucket, count) in &self.counts {
+            push_signed(out, i64::from(*bucket) - before);
+            push_varint(out, *count);
+            before = i64::from(*bucket);
+        }
+    }
+
+    /// Adds the counts of encoded quantiles.
+    pub(crate) fn merge_encoded(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        let mut before = 0_i64;
+        for index in 0..reader.count()? {
+            let step = reader.signed().filter(|step| index == 0 || *step > 0)?;
+            before = before.checked_add(step)?;
+            let bucket = i32::try_from(before).ok().filter(|it| it.abs() <= BUCKET_MAX)?;
+            let count = reader.varint().filter(|count| (1..=u64::MAX >> 8).contains(count))?;
+            self.add_to(bucket, count);
+        }
+        Some(())
     }
 }
 
-fn bucket(value: f64) -> i32 {
+/// The bucket of the greatest float.
+const BUCKET_MAX: i32 = 0x7ff << MANTISSA_BITS;
+
+/// The bucket of a number.
+pub(crate) fn bucket(value: f64) -> i32 {
     let magnitude = value.abs().to_bits() >> (f64::MANTISSA_DIGITS - 1 - MANTISSA_BITS);
     let magnitude = i32::try_from(magnitude).expect("a few bits of a float fit");
     if value < 0.0 { -magnitude } else { magnitude }

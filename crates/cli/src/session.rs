@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rowmill_model::Pipeline;
 use rowmill_pipeline::{
-    Control, Error, IngestOptions, OpenStore, Stages, StorageEndpoint, StoreUri, open_store,
+    AggregateOptions, Control, Error, IngestOptions, OpenStore, Scope, Stages, StorageEndpoint, StoreUri, open_store,
 };
 use rowmill_store::{Clock as _, Faulty, Retry, RetryBudget, Store, SystemClock, Timeout};
 
@@ -110,6 +110,12 @@ pub(crate) fn storage(global: &Global) -> StorageEndpoint {
 pub(crate) fn ingest_options() -> IngestOptions {
     let now = SystemClock.now();
     IngestOptions::new(format!("{now}-{}", std::process::id()), now)
+}
+
+/// The options of an aggregation that begins now.
+pub(crate) fn aggregate_options(scope: Scope) -> AggregateOptions {
+    let now = SystemClock.now();
+    AggregateOptions::new(format!("{now}-{}", std::process::id()), scope, now)
 }
 
 /// A control that Ctrl-C, or being asked to terminate, stops.

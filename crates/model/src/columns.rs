@@ -96,12 +96,14 @@ pub mod letter {
     pub const STAGE: &str = "stage";
 }
 
-/// Qualifiers of `pipeline_state`. The row of an input has a column for each of its runs.
+/// Qualifiers of `pipeline_state`. The row of an input has a column for each of its runs, that of a pending hour one for each mark.
 pub mod state {
     /// Of a run: its record, as JSON.
     pub const LEDGER: &str = "ledger";
-    /// Of a pending hour: that it is pending.
-    pub const PENDING: &str = "pending";
+    /// Of what is aggregated: as JSON, what the stored aggregates were made by, and which columns the timeline has.
+    pub const PLAN: &str = "plan";
     /// Of a dead letter that is one no more: what became of it, as JSON.
     pub const RESOLVED: &str = "resolved";
+    /// Of a shard of an aggregation: as JSON, what it did.
+    pub const SHARD: &str = "shard";
 }

@@ -1,5 +1,6 @@
 //! The pipeline file: what an event is, which rules it must meet, and what is aggregated.
 
+mod aggregates;
 mod problem;
 mod read;
 mod retention;
@@ -14,6 +15,9 @@ use crate::event::Slot;
 use crate::finding::Severity;
 use crate::value::{Value, ValueType};
 
+pub use aggregates::{
+    AggregateSpec, DimensionSource, DistinctSpec, Grain, MeasureSpec, SessionSpec, Statistic, TopSpec,
+};
 pub use problem::{Location, PipelineError, Problem};
 pub use retention::RetentionSpec;
 
@@ -40,6 +44,8 @@ pub struct Pipeline {
     pub measures: Vec<MeasureSpec>,
     /// What is counted distinctly in every aggregate, ordered by name.
     pub distinct: Vec<DistinctSpec>,
+    /// What sessions are, if they are aggregated.
+    pub sessions: Option<SessionSpec>,
     /// How long cells are kept, in the order of the file; for ever where nothing is said.
     pub retention: Vec<RetentionSpec>,
     /// 16 hexadecimal digits that change when the file, or a value set over it, does.
@@ -405,108 +411,4 @@ pub struct RuleSpec {
     pub check: Located<String>,
     /// What breaking it means.
     pub severity: Severity,
-}
-
-/// The length of time that one aggregate covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Grain {
-    /// A clock hour.
-    Hour,
-    /// A calendar day.
-    Day,
-    /// Seven days from a Monday.
-    Week,
-}
-
-impl Grain {
-    /// All of them, shortest first.
-    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
-
-    /// The name in pipeline files, tables and exports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-        }
-    }
-}
-
-/// `[[aggregates]]`: what is aggregated by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AggregateSpec {
-    /// The name of the value, and of the dimension.
-    pub dimension: String,
-    /// Where the value is.
-    pub slot: Slot,
-    /// For which lengths of time.
-    pub grains: Vec<Grain>,
-}
-
-/// `[measures.FIELD]`: what is measured in every aggregate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MeasureSpec {
-    /// The field's name.
-    pub name: String,
-    /// The field's index.
-    pub field: usize,
-    /// What is shown of it.
-    pub stats: Vec<Statistic>,
-}
-
-/// What is shown of a measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Statistic {
-    /// How many events have a value.
-    Count,
-    /// The exact sum.
-    Sum,
-    /// The least value.
-    Min,
-    /// The greatest value.
-    Max,
-    /// The mean.
-    Avg,
-    /// The value that so many of a hundred do not exceed, within one percent.
-    Percentile(u8),
-}
-
-impl Statistic {
-    /// The statistic of that name: `count`, `sum`, `min`, `max`, `avg`, or `p1` to `p99`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "count" => Some(Self::Count),
-            "sum" => Some(Self::Sum),
-            "min" => Some(Self::Min),
-            "max" => Some(Self::Max),
-            "avg" => Some(Self::Avg),
-            _ => {
-                let percent = name.strip_prefix('p')?.parse().ok()?;
-                let canonical = (1..=99).contains(&percent) && name == format!("p{percent}");
-                canonical.then_some(Self::Percentile(percent))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Statistic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Count => f.write_str("count"),
-            Self::Sum => f.write_str("sum"),
-            Self::Min => f.write_str("min"),
-            Self::Max => f.write_str("max"),
-            Self::Avg => f.write_str("avg"),
-            Self::Percentile(percent) => write!(f, "p{percent}"),
-        }
-    }
-}
-
-/// An entry of `[distinct]`: what is counted distinctly in every aggregate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DistinctSpec {
-    /// What the count is called, as in `distinct_users`.
-    pub name: String,
-    /// Where the values are.
-    pub slot: Slot,
 }

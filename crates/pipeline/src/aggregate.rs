@@ -1,26 +1,46 @@
 //! The aggregate job: the timeline's hours into hours, days and weeks of every dimension.
 //!
-//! A week is the unit of work: whichever of its hours changed, its days are folded again from the timeline and written
-//! over what was there. Nothing is added to, so doing it twice, or half and then again, changes nothing.
+//! ```text
+//! marks              the hours that await aggregation, and by which marks
+//! fold               each of these hours, from the timeline, into a partial: all its groups in order; spilled where memory ends
+//! compare            with the hour's partial of last time: which groups changed
+//! roll up            the day from its hours' partials, the week from its days': the groups that changed are merged anew and *set*
+//! write              rows, then partials, days before hours; then the marks that were seen are cleared
+//! ```
+//!
+//! The hours' partials come last: as long as they are not written, the next run finds the same groups changed. So a run may die
+//! anywhere and be done again. Nothing is ever added to, so doing it twice changes nothing.
 
-use std::collections::BTreeSet;
+mod fold;
+mod partials;
+mod plan_state;
+mod shard;
+mod week;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use rowmill_aggregate::{DayFold, WeekFold, write_rows};
-use rowmill_model::MutationBatch;
 use rowmill_model::columns::table;
-use rowmill_rowkey::{Date, Hour, PendingKey, TIMELINE_BUCKETS, TimelineKey};
+use rowmill_rowkey::{Date, Hour, TIMELINE_BUCKETS, TimelineKey, Timestamp};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
 use crate::control::Control;
 use crate::error::Error;
+use crate::marks::{Marks, clear, marks};
+use crate::spool::Room;
 use crate::stages::Stages;
+use fold::Folder;
+use week::{Changes, Week, Work};
+
+pub(crate) use partials::hours as partial_hours;
+pub(crate) use plan_state::{narrow_timeline, set_timeline};
+pub use shard::Shard;
 
 /// Which hours to aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AggregateOptions {
-    /// Those that ingest marked.
+pub enum Scope {
+    /// Those that await it.
     Pending,
     /// All there are.
     All,
@@ -28,214 +48,278 @@ pub enum AggregateOptions {
     Between(Date, Date),
 }
 
+/// What to aggregate, and how.
+#[derive(Debug, Clone)]
+pub struct AggregateOptions {
+    /// What the process is called in marks that it makes: no other may have that name.
+    pub name: String,
+    /// Which hours.
+    pub scope: Scope,
+    /// Which part of them, if others do the rest.
+    pub shard: Shard,
+    /// Only merge what the shards left.
+    pub merge_only: bool,
+    /// How many bytes of memory groups may take, and partials that wait, each; about.
+    pub memory_bytes: usize,
+    /// How many days are worked on at once.
+    pub jobs: usize,
+    /// Hours of which the timeline may have dropped events by this time are left as they are.
+    pub now: Timestamp,
+}
+
+impl AggregateOptions {
+    /// What a scope asks for, by one process at `now`, in 128 MiB for groups.
+    pub fn new(name: impl Into<String>, scope: Scope, now: Timestamp) -> Self {
+        Self {
+            name: name.into(),
+            scope,
+            shard: Shard::ALONE,
+            merge_only: false,
+            memory_bytes: 128 << 20,
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            now,
+        }
+    }
+}
+
 /// What was aggregated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AggregateReport {
-    /// Hours that were pending.
+    /// Hours that were worked on and had events, or had some before.
     pub hours: u64,
-    /// Days with events, in the weeks that were aggregated.
+    /// Days that hold these hours.
     pub days: u64,
-    /// Weeks that were aggregated.
+    /// Weeks that hold these days.
     pub weeks: u64,
     /// Events that were counted.
     pub events: u64,
     /// Rows that were written.
     pub rows: u64,
+    /// Hours that are older than what the timeline keeps, and were left as they are.
+    pub expired: u64,
+    /// Of several shards, how many have not left their part yet; nothing is merged before.
+    pub shards_missing: u32,
 }
 
-/// Rows that are written together.
-const BATCH_ROWS: usize = 20_000;
-
-/// Aggregates what `options` says.
+/// Aggregates what `options` say.
 pub async fn aggregate(
     stages: &Arc<Stages>,
     store: &Arc<dyn Store>,
-    options: AggregateOptions,
+    options: &AggregateOptions,
     control: &Control,
 ) -> Result<AggregateReport, Error> {
-    let pending = pending_hours(&**store).await?;
-    let weeks = weeks_of(store, options, &pending).await?;
-    let mut job = Job {
+    let seen = marks(&**store).await?;
+    let is_whole = options.scope == Scope::All;
+    plan_state::check(stages, store, is_whole).await?;
+    let hours = hours(store, options, &seen).await?;
+    let job = Job {
         stages,
         store,
+        options,
         control,
-        report: AggregateReport::default(),
     };
-    for monday in weeks {
-        control.check()?;
-        job.week(monday).await?;
-        let of_week: Vec<_> = pending
-            .iter()
-            .filter(|hour| hour.date().monday() == monday)
-            .collect();
-        job.report.hours += of_week.len() as u64;
-        clear(&**store, &of_week).await?;
+    let report = if options.merge_only {
+        job.merge_shards().await?
+    } else if options.shard.is_alone() {
+        job.weeks(hours, Work::Fold, options.scope != Scope::Pending, &seen).await?
+    } else {
+        job.shard(hours, seen).await?
+    };
+    if is_whole && report.shards_missing == 0 {
+        plan_state::complete(stages, store).await?;
     }
     let AggregateReport {
-        days, events, rows, ..
-    } = job.report;
-    tracing::info!(days, events, rows, "aggregated");
-    Ok(job.report)
+        hours,
+        events,
+        rows,
+        ..
+    } = report;
+    tracing::info!(hours, events, rows, "aggregated");
+    Ok(report)
 }
 
-/// The Mondays of the weeks that [`aggregate`] would work on.
+/// The hours that [`aggregate`] would work on.
 pub async fn plan_aggregate(
     store: &Arc<dyn Store>,
-    options: AggregateOptions,
-) -> Result<Vec<Date>, Error> {
-    let pending = pending_hours(&**store).await?;
-    Ok(weeks_of(store, options, &pending)
-        .await?
-        .into_iter()
-        .collect())
-}
-
-async fn weeks_of(
-    store: &Arc<dyn Store>,
-    options: AggregateOptions,
-    pending: &BTreeSet<Hour>,
-) -> Result<BTreeSet<Date>, Error> {
-    match options {
-        AggregateOptions::Pending => Ok(pending.iter().map(|hour| hour.date().monday()).collect()),
-        AggregateOptions::All => weeks_between(store, Date::MIN, Date::MAX).await,
-        AggregateOptions::Between(from, to) => weeks_between(store, from, to).await,
+    options: &AggregateOptions,
+) -> Result<Vec<Hour>, Error> {
+    let seen = marks(&**store).await?;
+    let mut found = Vec::new();
+    for (date, changes) in hours(store, options, &seen).await? {
+        match changes {
+            Changes::Hours(hours) => found.extend(hours.into_iter().map(|hour| date.hour(hour))),
+            Changes::All => {
+                for hour in (0..24).map(|hour| date.hour(hour)) {
+                    if has_events(store, hour).await? {
+                        found.push(hour);
+                    }
+                }
+            }
+        }
     }
+    Ok(found)
 }
 
-/// The Mondays of the weeks with events between two dates, found by skipping from one event to the next week.
-async fn weeks_between(
+async fn has_events(store: &Arc<dyn Store>, hour: Hour) -> Result<bool, Error> {
+    let buckets = 0..TIMELINE_BUCKETS;
+    let ranges = buckets.map(|bucket| TimelineKey::hours(bucket, hour, hour));
+    let scan = Scan::ranges(ranges.collect()).with_limit(1);
+    Ok(!store.rows(table::TIMELINE, scan).await?.is_empty())
+}
+
+/// What to work on, by day.
+type Days = BTreeMap<Date, Changes>;
+
+async fn hours(
+    store: &Arc<dyn Store>,
+    options: &AggregateOptions,
+    seen: &Marks,
+) -> Result<Days, Error> {
+    let mut days = Days::new();
+    let (from, to) = match options.scope {
+        Scope::Pending => {
+            for hour in seen.keys() {
+                let day = days.entry(hour.date()).or_default();
+                day.add(hour.of_day());
+            }
+            return Ok(days);
+        }
+        Scope::All => (Date::MIN, Date::MAX),
+        Scope::Between(from, to) => (from, to),
+    };
+    let mut dates = dates_with_events(store, from, to).await?;
+    let stored = partial_hours(&**store, false, from, to).await?;
+    dates.extend(stored.iter().map(|hour| hour.date()));
+    Ok(dates.into_iter().map(|date| (date, Changes::All)).collect())
+}
+
+/// The dates with events between two dates, found by skipping from one event to the next date.
+async fn dates_with_events(
     store: &Arc<dyn Store>,
     from: Date,
     to: Date,
 ) -> Result<BTreeSet<Date>, Error> {
-    let mut weeks = BTreeSet::new();
-    let mut next = Some(from);
-    while let Some(day) = next.filter(|day| *day <= to) {
-        let Some(hour) = first_hour(store, day, to).await? else {
-            break;
-        };
-        let monday = hour.date().monday();
-        weeks.insert(monday);
-        next = monday.plus_days(7);
-    }
-    Ok(weeks)
-}
-
-/// The first hour with an event between two dates.
-async fn first_hour(store: &Arc<dyn Store>, from: Date, to: Date) -> Result<Option<Hour>, Error> {
-    let mut first: Option<Hour> = None;
-    for bucket in 0..TIMELINE_BUCKETS {
-        let range = TimelineKey::hours(bucket, from.hour(0), to.hour(23));
-        for row in store
-            .rows(table::TIMELINE, Scan::range(range).with_limit(1))
-            .await?
-        {
-            let key =
-                TimelineKey::decode(row.key()).map_err(|error| Error::Row(error.to_string()))?;
-            let hour = key.fact.timestamp.hour();
-            first = Some(first.map_or(hour, |first| first.min(hour)));
+    let of_bucket = |bucket: u8| {
+        let store = Arc::clone(store);
+        async move {
+            let (mut dates, mut next) = (BTreeSet::new(), Some(from));
+            while let Some(from) = next.filter(|from| *from <= to) {
+                let range = TimelineKey::hours(bucket, from.hour(0), to.hour(23));
+                let scan = Scan::range(range).with_limit(1);
+                let Some(row) = store.rows(table::TIMELINE, scan).await?.pop() else {
+                    break;
+                };
+                let key = TimelineKey::decode(row.key()).map_err(row_error)?;
+                let date = key.fact.timestamp.date();
+                dates.insert(date);
+                next = date.plus_days(1);
+            }
+            Ok::<_, Error>(dates)
         }
-    }
-    Ok(first)
-}
-
-/// The hours that await aggregation.
-pub(crate) async fn pending_hours(store: &dyn Store) -> Result<BTreeSet<Hour>, Error> {
-    let rows = store
-        .rows(table::STATE, Scan::range(PendingKey::all()))
+    };
+    let found = stream::iter(0..TIMELINE_BUCKETS).map(of_bucket);
+    let found: Vec<BTreeSet<Date>> = found
+        .buffer_unordered(usize::from(TIMELINE_BUCKETS))
+        .try_collect()
         .await?;
-    let hour = |row: &rowmill_model::Row| PendingKey::decode(row.key()).map(|key| key.0);
-    rows.iter()
-        .map(hour)
-        .collect::<Result<_, _>>()
-        .map_err(|error| Error::Row(error.to_string()))
+    Ok(found.into_iter().flatten().collect())
 }
 
-async fn clear(store: &dyn Store, hours: &[&Hour]) -> Result<(), Error> {
-    let mut batch = MutationBatch::new();
-    for hour in hours {
-        let mut row = batch.row(&PendingKey(**hour).encode());
-        row.delete_row();
-        row.finish();
-    }
-    store.apply_all(table::STATE, batch).await?;
-    Ok(())
+/// The error of a row that cannot be read.
+pub(crate) fn row_error(error: impl std::fmt::Display) -> Error {
+    Error::Row(error.to_string())
 }
 
 struct Job<'a> {
     stages: &'a Arc<Stages>,
     store: &'a Arc<dyn Store>,
+    options: &'a AggregateOptions,
     control: &'a Control,
-    report: AggregateReport,
 }
 
 impl Job<'_> {
-    async fn week(&mut self, monday: Date) -> Result<(), Error> {
-        let plan = &self.stages.plan;
-        let mut week = WeekFold::new(plan, monday);
-        for days in 0..7 {
-            let Some(date) = monday.plus_days(days) else {
-                break;
-            };
-            let (day, events) = self.fold_day(date).await?;
-            if events > 0 {
-                self.report.days += 1;
-                self.report.events += events;
-                let rows = day.finish(plan, &mut week);
-                self.write(&rows).await?;
-            }
+    /// Works on weeks, some at once, and clears the marks of their hours.
+    async fn weeks(
+        &self,
+        days: Days,
+        work: Work,
+        is_rebuilding: bool,
+        seen: &Marks,
+    ) -> Result<AggregateReport, Error> {
+        let (days, expired) = self.split_expired(days);
+        let mut report = AggregateReport {
+            expired: expired.values().map(Changes::len).sum(),
+            ..AggregateReport::default()
+        };
+        let folder = self.folder();
+        let mut weeks: BTreeMap<Date, Days> = BTreeMap::new();
+        for (date, changes) in days {
+            let week = weeks.entry(date.monday()).or_default();
+            week.insert(date, changes);
         }
-        self.report.weeks += 1;
-        self.write(&week.finish()).await
-    }
-
-    /// All events of a date, its buckets folded side by side.
-    async fn fold_day(&self, date: Date) -> Result<(DayFold, u64), Error> {
-        let folds = stream::iter(0..TIMELINE_BUCKETS).map(|bucket| {
-            let (stages, store) = (Arc::clone(self.stages), Arc::clone(self.store));
-            let (control, range) = (
-                self.control.clone(),
-                TimelineKey::hours(bucket, date.hour(0), date.hour(23)),
-            );
+        let each = stream::iter(weeks).map(|(monday, days)| {
+            let week = Week {
+                folder: folder.clone(),
+                monday,
+                days,
+                work,
+                is_rebuilding,
+            };
             async move {
-                let fold = async move {
-                    let mut rows =
-                        store.scan(table::TIMELINE, Scan::range(range).with_latest_only());
-                    let (mut fold, mut events) = (DayFold::new(&stages.plan, date), 0);
-                    while let Some(row) = rows.try_next().await? {
-                        control.check()?;
-                        let observation = stages
-                            .plan
-                            .observe(&row)
-                            .map_err(|error| Error::Row(error.to_string()))?;
-                        fold.add(&stages.plan, &observation);
-                        events += 1;
-                    }
-                    Ok::<_, Error>((fold, events))
-                };
-                tokio::spawn(fold)
-                    .await
-                    .expect("folding an hour does not panic")
+                let week = tokio::spawn(async move {
+                    let done = week.run().await?;
+                    Ok::<_, Error>((done, week))
+                });
+                week.await.expect("aggregating a week does not panic")
             }
         });
-        let mut folds = folds.buffer_unordered(usize::from(TIMELINE_BUCKETS));
-        let mut day = (DayFold::new(&self.stages.plan, date), 0);
-        while let Some((fold, events)) = folds.try_next().await? {
-            day.0.merge(&self.stages.plan, fold);
-            day.1 += events;
+        let mut each = each.buffer_unordered(self.options.jobs.max(1));
+        while let Some((done, week)) = each.try_next().await? {
+            report.add(done);
+            let of_week = seen.iter().filter(|(hour, _)| {
+                let changes = week.days.get(&hour.date());
+                changes.is_some_and(|changes| changes.contains(hour.of_day()))
+            });
+            clear(&**self.store, of_week).await?;
         }
-        self.control.advance(0, day.1);
-        Ok(day)
+        if !expired.is_empty() {
+            let hours = expired.values().map(Changes::len).sum::<u64>();
+            tracing::warn!(hours, "older than what the timeline keeps, left as they are");
+            let of_expired = seen.iter().filter(|(hour, _)| expired.contains_key(&hour.date()));
+            clear(&**self.store, of_expired).await?;
+        }
+        Ok(report)
     }
 
-    async fn write(&mut self, rows: &[rowmill_aggregate::RowBuckets]) -> Result<(), Error> {
-        for rows in rows.chunks(BATCH_ROWS) {
-            let mut batch = MutationBatch::new();
-            write_rows(&self.stages.plan, rows, &mut batch)
-                .map_err(|error| Error::Row(error.to_string()))?;
-            self.report.rows += batch.len() as u64;
-            self.store.apply_all(table::AGGREGATE, batch).await?;
+    fn folder(&self) -> Folder {
+        Folder {
+            plan: Arc::clone(&self.stages.plan),
+            store: Arc::clone(self.store),
+            shard: self.options.shard,
+            groups_bytes: self.options.memory_bytes / (2 * self.options.jobs.max(1)),
+            room: Room::new(self.options.memory_bytes),
+            control: self.control.clone(),
         }
-        Ok(())
+    }
+
+    /// Those of which the timeline has every event, and those of which it may have dropped some.
+    fn split_expired(&self, days: Days) -> (Days, Days) {
+        let kept = self.stages.pipeline.retention_seconds(table::TIMELINE, "event");
+        let oldest = kept.map_or(i64::MIN, |seconds| {
+            let micros = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+            self.options.now.micros().saturating_sub(micros)
+        });
+        days.into_iter()
+            .partition(|(date, _)| date.start().micros() >= oldest)
+    }
+}
+
+impl AggregateReport {
+    fn add(&mut self, other: Self) {
+        self.hours += other.hours;
+        self.days += other.days;
+        self.weeks += other.weeks;
+        self.events += other.events;
+        self.rows += other.rows;
     }
 }

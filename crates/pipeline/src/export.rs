@@ -6,6 +6,7 @@ use futures::TryStreamExt as _;
 use rowmill_aggregate::read_row;
 use rowmill_model::columns::table;
 use rowmill_model::{Row, StoredEvent};
+use rowmill_rowkey::AggregateKey;
 use rowmill_store::{Scan, Store};
 
 use crate::control::Control;
@@ -40,12 +41,15 @@ pub async fn export(
     out: &mut (dyn Write + Send),
     control: &Control,
 ) -> Result<u64, Error> {
-    let (name, sheet) = match what {
-        ExportTable::Facts => (table::FACT, Sheet::of_events(&stages.pipeline)),
-        ExportTable::Aggregates => (table::AGGREGATE, Sheet::of_aggregates(stages)),
+    let (name, scan, sheet) = match what {
+        ExportTable::Facts => (table::FACT, Scan::all(), Sheet::of_events(&stages.pipeline)),
+        ExportTable::Aggregates => {
+            let scan = Scan::ranges(AggregateKey::shown());
+            (table::AGGREGATE, scan, Sheet::of_aggregates(stages))
+        }
     };
     let mut output = Output::new(sheet, format, out)?;
-    let mut rows = store.scan(name, Scan::all().with_latest_only());
+    let mut rows = store.scan(name, scan.with_latest_only());
     while let Some(row) = rows.try_next().await? {
         control.check()?;
         for row in sheet_rows(stages, what, &row)? {

@@ -22,6 +22,7 @@ use rowmill_model::RejectLimit;
 use rowmill_rowkey::{Hour, Timestamp};
 use rowmill_store::{Clock, Store, SystemClock};
 
+use crate::aggregate::narrow_timeline;
 use crate::control::Control;
 use crate::error::Error;
 use crate::file_ledger::{FileLedger, FileStatus};
@@ -152,6 +153,7 @@ pub async fn ingest(
     } else {
         Vec::new()
     };
+    narrow_timeline(stages, &**store).await?;
     run_state::begin(store, &begun, &stages.pipeline.fingerprint).await?;
     let worked: BTreeSet<_> = begun.into_iter().map(|begun| begun.ledger.run).collect();
     // A run that was killed when all of its inputs were done has not been recorded as such.
@@ -225,6 +227,7 @@ async fn run(
         let target = Target {
             store,
             files: Arc::clone(&files),
+            process: options.run.as_str().into(),
             config_hash: stages.pipeline.fingerprint.as_str().into(),
             accounting: options.accounting,
         };

@@ -3,7 +3,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use rowmill_model::Pipeline;
-//! use rowmill_pipeline::{AggregateOptions, Control, IngestOptions, Inputs, Stages, StoreUri, aggregate, ingest, open_store};
+//! use rowmill_pipeline::{AggregateOptions, Control, IngestOptions, Inputs, Scope, Stages, StoreUri, aggregate, ingest, open_store};
 //! use rowmill_rowkey::Timestamp;
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -29,7 +29,7 @@
 //! let options = IngestOptions::new("run 1", Timestamp::from_micros(0)?);
 //! let report = ingest(&stages, &opened.store, inputs, &options, &Control::default()).await?;
 //! assert_eq!((report.ledger.read, report.ledger.written, report.ledger.rejected()), (2, 1, 1));
-//! let done = aggregate(&stages, &opened.store, AggregateOptions::Pending, &Control::default()).await?;
+//! let done = aggregate(&stages, &opened.store, &AggregateOptions::new("aggregate 1", Scope::Pending, Timestamp::from_micros(0)?), &Control::default()).await?;
 //! assert_eq!(done.hours, 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
@@ -52,6 +52,7 @@ mod input;
 mod ledger;
 mod letter;
 mod letters;
+mod marks;
 mod open_file;
 mod plan;
 mod process;
@@ -67,6 +68,7 @@ mod runs;
 mod sequencer;
 mod sheet;
 mod source;
+mod spool;
 mod stages;
 mod stores;
 mod tables;
@@ -74,7 +76,7 @@ mod verify;
 mod watchdog;
 mod writer;
 
-pub use aggregate::{AggregateOptions, AggregateReport, aggregate, plan_aggregate};
+pub use aggregate::{AggregateOptions, AggregateReport, Scope, Shard, aggregate, plan_aggregate};
 pub use control::Control;
 pub use digest::{Digest, RowHash, Sum};
 pub use error::Error;

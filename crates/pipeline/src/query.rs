@@ -1,10 +1,12 @@
 //! Questions to the tables: a user's events, a value's statistics, the top values of a day.
 
 use futures::TryStreamExt as _;
-use rowmill_aggregate::{Period, StoredBucket, read_row};
+use rowmill_aggregate::{BoardEntry, Period, StoredBucket, board_name, rank, read_board, read_row};
 use rowmill_model::columns::table;
-use rowmill_model::{Grain, StoredEvent, Value};
-use rowmill_rowkey::{AggregateKey, Date, FactKey, Timestamp};
+use rowmill_model::{Grain, StoredEvent};
+use rowmill_rowkey::{
+    AggregateKey, Date, FactKey, SESSIONS_DIMENSION, TOP_DIMENSION, Timestamp,
+};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
 use crate::error::Error;
@@ -100,12 +102,13 @@ pub struct TopQuery {
 
 /// The values of a dimension with the greatest figures, greatest first; those of one figure by value.
 ///
-/// Reads the whole dimension: a key leads to a value's days, not to a day's values.
+/// Reads one row if there is a leaderboard by that figure with so many places, and the whole dimension otherwise: a key leads to a
+/// value's days, not to a day's values.
 pub async fn top(
     stages: &Stages,
     store: &dyn Store,
     query: &TopQuery,
-) -> Result<Vec<StoredBucket>, Error> {
+) -> Result<Vec<BoardEntry>, Error> {
     known_dimension(stages, &query.dimension)?;
     let names = stages.plan.figure_names();
     let Some(figure) = names.iter().position(|name| *name == query.by) else {
@@ -115,6 +118,44 @@ pub async fn top(
             names.join(", ")
         )));
     };
+    if stages.plan.has_board(&query.dimension, figure, query.limit) {
+        board(stages, store, query).await
+    } else {
+        rank_all(stages, store, query, figure).await
+    }
+}
+
+async fn board(
+    stages: &Stages,
+    store: &dyn Store,
+    query: &TopQuery,
+) -> Result<Vec<BoardEntry>, Error> {
+    let name = query.dimension.as_str();
+    let key = AggregateKey::new(TOP_DIMENSION, name, query.period.date()).encode();
+    let key = key.map_err(|error| Error::Query(error.to_string()))?;
+    let qualifier = board_name(query.period, &query.by);
+    let scan = Scan::row(&key)
+        .with_families([query.period.family()])
+        .with_qualifiers([qualifier.as_bytes()])
+        .with_latest_only();
+    let rows = store.rows(table::AGGREGATE, scan).await?;
+    let cell = rows.first().and_then(|row| row.cells().next());
+    let Some(cell) = cell else {
+        return Ok(Vec::new());
+    };
+    let mut places = read_board(stages.plan.layout(), cell.value)
+        .map_err(|error| Error::Row(error.to_string()))?;
+    places.truncate(query.limit);
+    Ok(places)
+}
+
+async fn rank_all(
+    stages: &Stages,
+    store: &dyn Store,
+    query: &TopQuery,
+    figure: usize,
+) -> Result<Vec<BoardEntry>, Error> {
+    let layout = stages.plan.layout();
     let range = AggregateKey::dimension(&query.dimension)
         .map_err(|error| Error::Query(error.to_string()))?;
     let time = query.period.date().start().cell_micros();
@@ -128,33 +169,25 @@ pub async fn top(
     while let Some(row) = rows.try_next().await? {
         let buckets =
             read_row(&stages.plan, &row).map_err(|error| Error::Row(error.to_string()))?;
-        for bucket in buckets
+        for stored in buckets
             .into_iter()
-            .filter(|bucket| bucket.period == query.period)
+            .filter(|stored| stored.period == query.period)
         {
-            let figure = as_float(&stages.plan.figures(&bucket.bucket)[figure]);
-            found.push((figure, bucket));
+            let figure = rank(&layout.figures(&stored.bucket)[figure]);
+            found.push((figure, stored));
         }
     }
     found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.value.cmp(&b.1.value)));
-    Ok(found
-        .into_iter()
-        .take(query.limit)
-        .map(|(_, bucket)| bucket)
-        .collect())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for ordering only")]
-fn as_float(value: &Value<'_>) -> f64 {
-    match value {
-        Value::Int(number) => *number as f64,
-        Value::Float(number) => *number,
-        _ => f64::NEG_INFINITY,
-    }
+    let place = |(_, stored): (f64, StoredBucket)| BoardEntry {
+        figures: layout.exact_figures(&stored.bucket),
+        value: stored.value,
+    };
+    Ok(found.into_iter().take(query.limit).map(place).collect())
 }
 
 fn known_dimension(stages: &Stages, dimension: &str) -> Result<(), Error> {
-    let names: Vec<_> = stages.plan.dimension_names().collect();
+    let mut names: Vec<_> = stages.plan.dimension_names().collect();
+    names.extend(stages.plan.sessions().map(|_| SESSIONS_DIMENSION));
     if names.contains(&dimension) {
         return Ok(());
     }

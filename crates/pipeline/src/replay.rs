@@ -12,6 +12,7 @@ use rowmill_rowkey::{Hour, Timestamp};
 use rowmill_store::{Clock, Store, StoreExt as _, Throttle};
 use rowmill_transform::Columns;
 
+use crate::aggregate::narrow_timeline;
 use crate::control::Control;
 use crate::digest::RowHash;
 use crate::error::Error;
@@ -19,13 +20,13 @@ use crate::file_ledger::{FileLedger, FileStatus};
 use crate::ingest::DUPLICATE_WINDOW;
 use crate::ledger::Ledger;
 use crate::letter::{DeadLetter, LetterReason};
+use crate::marks::mark;
 use crate::letters::{LetterFilter, letters};
 use crate::process::{ChunkSource, Processed, process_chunk};
 use crate::refused;
 use crate::resolved::{Resolution, resolve};
 use crate::runs::{Run, RunKind, RunStatus};
 use crate::stages::Stages;
-use crate::writer::mark;
 
 /// How many letters are tried together.
 const BATCH_LETTERS: u32 = 500;
@@ -73,6 +74,9 @@ pub async fn replay(
     control: &Control,
 ) -> Result<ReplayReport, Error> {
     let mut job = Replay::new(stages, store, options);
+    if !options.dry_run {
+        narrow_timeline(stages, &**store).await?;
+    }
     job.record(RunStatus::Unfinished).await?;
     let status = match job.run(control).await {
         Ok(status) => status,
@@ -276,15 +280,16 @@ impl<'a> Replay<'a> {
         if self.options.dry_run {
             return Ok(BTreeMap::new());
         }
-        let (store, run) = (&**self.store, self.options.run.as_bytes());
-        mark(store, run, &events.hours).await?;
+        let store = &**self.store;
+        let mark_of = |when: &str| format!("{} {} {when}", self.options.run, self.report.tried);
+        mark(store, &mark_of("before"), &events.hours).await?;
         let facts = store.apply(table::FACT, Arc::clone(&events.facts)).await?;
         let timeline = Arc::clone(&events.timeline);
         let timeline = store.apply(table::TIMELINE, timeline).await?;
         let refused = refused::rows(facts, timeline)?;
         let rows = refused.keys().copied();
         refused::remove(store, &events.facts, &events.timeline, rows).await?;
-        mark(store, run, &events.hours).await?;
+        mark(store, &mark_of("after"), &events.hours).await?;
         Ok(refused)
     }
 

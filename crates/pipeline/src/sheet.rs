@@ -1,9 +1,11 @@
 //! Rows of named columns: what queries and exports give to whoever prints or writes them.
 
+use std::borrow::Cow;
 use std::io::Write;
 
-use rowmill_aggregate::StoredBucket;
+use rowmill_aggregate::{BoardEntry, Period, StoredBucket};
 use rowmill_model::{Pipeline, StoredEvent, Value};
+use rowmill_rowkey::SESSIONS_DIMENSION;
 use serde_json::value::RawValue;
 
 use crate::stages::Stages;
@@ -30,14 +32,14 @@ impl Sheet {
         }
     }
 
-    /// The columns of aggregates.
+    /// The columns of aggregates: when, what, the figures of events, and those of sessions if they are aggregated.
     pub fn of_aggregates(stages: &Stages) -> Self {
         let fixed = ["grain", "bucket", "dimension", "value"].map(str::to_owned);
+        let of_sessions = stages.plan.sessions().into_iter();
+        let of_sessions = of_sessions.flat_map(|plan| plan.layout().figure_names().split_off(1));
+        let columns = fixed.into_iter().chain(stages.plan.figure_names());
         Self {
-            columns: fixed
-                .into_iter()
-                .chain(stages.plan.figure_names())
-                .collect(),
+            columns: columns.chain(of_sessions.map(|name| format!("session_{name}"))).collect(),
         }
     }
 }
@@ -45,7 +47,7 @@ impl Sheet {
 impl SheetRow {
     /// An event's row.
     pub fn of_event(stored: StoredEvent) -> Self {
-        let text = |text: std::borrow::Cow<'static, str>| Value::String(text);
+        let text = |text: Cow<'static, str>| Value::String(text);
         let event = stored.event;
         let unknown = unknown_object(&event.unknown);
         let mut values = vec![
@@ -71,15 +73,36 @@ impl SheetRow {
 
     /// An aggregate's row.
     pub fn of_bucket(stages: &Stages, stored: &StoredBucket) -> Self {
-        let text = |text: String| Value::String(text.into());
+        let layout = stages.plan.layout_of(&stored.dimension);
+        let mut figures = layout.exact_figures(&stored.bucket);
+        if stored.dimension == SESSIONS_DIMENSION {
+            // Both kinds of figures begin with a count.
+            let of_events = stages.plan.figure_names().len() - 1;
+            figures.splice(1..1, vec![Cow::Borrowed(""); of_events]);
+        }
+        Self::of_figures(stages, stored.period, &stored.dimension, &stored.value, figures)
+    }
+
+    /// The row of a place on a leaderboard.
+    pub fn of_place(stages: &Stages, period: Period, dimension: &str, place: BoardEntry) -> Self {
+        Self::of_figures(stages, period, dimension, &place.value, place.figures)
+    }
+
+    fn of_figures(
+        stages: &Stages,
+        period: Period,
+        dimension: &str,
+        value: &str,
+        figures: Vec<Cow<'static, str>>,
+    ) -> Self {
+        let text = |text: &str| Value::String(text.to_owned().into());
         let mut values = vec![
-            text(stored.period.grain().name().to_owned()),
-            text(stored.period.to_string()),
-            text(stored.dimension.clone()),
-            text(stored.value.clone()),
+            text(period.grain().name()),
+            text(&period.to_string()),
+            text(dimension),
+            text(value),
         ];
         // Figures are exact decimals, which are JSON numbers as they stand.
-        let figures = stages.plan.exact_figures(&stored.bucket);
         values.extend(figures.into_iter().map(|figure| {
             if figure.is_empty() {
                 Value::Null
@@ -87,6 +110,7 @@ impl SheetRow {
                 Value::Json(figure)
             }
         }));
+        values.resize(Sheet::of_aggregates(stages).columns.len(), Value::Null);
         Self(values)
     }
 
@@ -102,16 +126,16 @@ impl SheetRow {
     }
 
     /// The values as text, empty where there is none.
-    pub fn texts(&self) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
+    pub fn texts(&self) -> impl Iterator<Item = Cow<'_, str>> {
         self.0.iter().map(Value::to_text)
     }
 }
 
 /// The fields that the schema does not name, as one JSON object.
 fn unknown_object(
-    fields: &[(std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)],
+    fields: &[(Cow<'_, str>, Cow<'_, str>)],
 ) -> Option<String> {
-    let member = |(name, json): &(std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
+    let member = |(name, json): &(Cow<'_, str>, Cow<'_, str>)| {
         format!(
             "{}:{json}",
             serde_json::to_string(name).expect("a text is JSON")

@@ -13,7 +13,7 @@ pub struct Stages {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) transformer: Transformer,
     pub(crate) checks: Checks,
-    pub(crate) plan: Plan,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) timeline_columns: Vec<(String, Slot)>,
     /// Whether an event's identity is the hash of its key.
     pub(crate) hashes_ids: bool,
@@ -23,7 +23,7 @@ impl Stages {
     /// Compiles everything in a pipeline file that can be wrong.
     pub fn new(pipeline: Pipeline) -> Result<Self, PipelineError> {
         let pipeline = Arc::new(pipeline);
-        let plan = Plan::new(&pipeline);
+        let plan = Plan::new(&pipeline)?;
         Ok(Self {
             transformer: Transformer::new(Arc::clone(&pipeline))?,
             checks: Checks::new(&pipeline)?,
@@ -40,7 +40,7 @@ impl Stages {
     }
 
     /// What is aggregated.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
 }

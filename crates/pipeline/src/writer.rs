@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rowmill_model::MutationBatch;
-use rowmill_model::columns::{family, state, table};
-use rowmill_rowkey::{Hour, PendingKey};
+use rowmill_model::columns::table;
 use rowmill_store::{Error as StoreError, ErrorKind, Store, StoreExt as _};
 use tokio::task::JoinSet;
 
@@ -16,6 +15,7 @@ use crate::batch::Batch;
 use crate::control::Control;
 use crate::error::Error;
 use crate::file_ledger::FileLedger;
+use crate::marks::mark;
 use crate::open_file::OpenFile;
 use crate::refused;
 
@@ -52,6 +52,8 @@ struct Written {
 pub(crate) struct Target {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) files: Arc<[OpenFile]>,
+    /// What marks are named by: no other process has that name.
+    pub(crate) process: Arc<str>,
     pub(crate) config_hash: Arc<str>,
     pub(crate) accounting: bool,
 }
@@ -94,7 +96,7 @@ impl Writer {
             Ok(Written {
                 number,
                 rows,
-                batch: target.write(batch).await?,
+                batch: target.write(batch, number).await?,
             })
         });
         Ok(())
@@ -163,8 +165,8 @@ impl Target {
     ///
     /// Hours are marked before their events are written, so that events of a run that dies do not wait for it to be taken up; and
     /// again after, because whoever aggregated meanwhile did not see all of them.
-    async fn write(&self, mut batch: Batch) -> Result<Batch, Error> {
-        self.mark(&batch).await?;
+    async fn write(&self, mut batch: Batch, number: u64) -> Result<Batch, Error> {
+        self.mark(&batch, number, "before").await?;
         let [facts, timeline, letters] = [
             std::mem::take(&mut batch.facts),
             std::mem::take(&mut batch.timeline),
@@ -186,7 +188,7 @@ impl Target {
             let rows = refused.keys().copied();
             refused::remove(&*self.store, &facts, &timeline, rows).await?;
         }
-        self.mark(&batch).await?;
+        self.mark(&batch, number, "after").await?;
         batch.facts = emptied(facts);
         batch.timeline = emptied(timeline);
         batch.letters = emptied(letters);
@@ -205,29 +207,10 @@ impl Target {
     }
 
     /// Marks the hours of a batch as awaiting aggregation.
-    async fn mark(&self, batch: &Batch) -> Result<(), Error> {
-        let Some((file, _)) = batch.progress.first_key_value() else {
-            return Ok(());
-        };
-        let run = self.files[*file].run.as_bytes();
-        mark(&*self.store, run, &batch.hours).await
+    async fn mark(&self, batch: &Batch, number: u64, when: &str) -> Result<(), Error> {
+        let name = format!("{} {number} {when}", self.process);
+        mark(&*self.store, &name, &batch.hours).await
     }
-}
-
-/// Marks hours as awaiting aggregation.
-pub(crate) async fn mark(
-    store: &dyn Store,
-    run: &[u8],
-    hours: &BTreeSet<Hour>,
-) -> Result<(), Error> {
-    let mut batch = MutationBatch::new();
-    for hour in hours {
-        let mut row = batch.row(&PendingKey(*hour).encode());
-        row.set(family::STATE, state::PENDING.as_bytes(), 0, run);
-        row.finish();
-    }
-    store.apply_all(table::STATE, batch).await?;
-    Ok(())
 }
 
 /// Whether a row can never be written, whatever is done about the store or the table.

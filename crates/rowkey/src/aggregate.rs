@@ -14,6 +14,13 @@ pub const TOTAL_DIMENSION: &str = "_total";
 /// The one value of [`TOTAL_DIMENSION`].
 pub const TOTAL_VALUE: &str = "all";
 
+/// The dimension of leaderboards: its values are the dimensions that they are of.
+pub const TOP_DIMENSION: &str = "_top";
+/// The dimension of sessions; its one value is [`TOTAL_VALUE`].
+pub const SESSIONS_DIMENSION: &str = "_sessions";
+/// The dimension of what aggregation keeps for itself.
+pub const PARTIAL_DIMENSION: &str = "_partial";
+
 /// What opens the hash of a value that was cut. No encoded text contains it: there `%` is followed by a digit.
 const CUT: &[u8] = b"%~";
 const HASH_DIGITS: usize = 32;
@@ -147,6 +154,27 @@ impl<'a> AggregateKey<'a> {
         part::push(&mut prefix, Part::Dimension, dimension)?;
         prefix.push(SEPARATOR);
         Ok(KeyRange::prefix(prefix))
+    }
+
+    /// The ranges of all rows but those of leaderboards and of what aggregation keeps for itself.
+    pub fn shown() -> Vec<KeyRange> {
+        let hidden = [PARTIAL_DIMENSION, TOP_DIMENSION].map(|name| {
+            let range = Self::dimension(name).expect("a name of letters is a key's part");
+            (range.start, range.end.expect("a prefix of letters has an end"))
+        });
+        let mut ranges = vec![KeyRange::all()];
+        for (start, end) in hidden {
+            let rest = ranges.pop().expect("there is always a last range");
+            ranges.push(KeyRange {
+                end: Some(start),
+                ..rest
+            });
+            ranges.push(KeyRange {
+                start: end,
+                end: None,
+            });
+        }
+        ranges
     }
 
     /// The range of one value's dates from `from` to `to`, both included where given.

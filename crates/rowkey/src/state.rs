@@ -109,6 +109,34 @@ impl PendingKey {
     }
 }
 
+/// Key of the row of `pipeline_state` that says what is aggregated.
+pub const AGGREGATE_PLAN_KEY: &[u8] = b"plan#aggregate";
+
+/// Key of a row of `pipeline_state` that a shard leaves when its part of an aggregation is done: `shard#{count}#{index}`, five digits
+/// each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ShardKey {
+    /// Which shard, from 0.
+    pub index: u32,
+    /// Of how many.
+    pub count: u32,
+}
+
+impl ShardKey {
+    const KIND: &'static [u8] = b"shard";
+
+    /// The key's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let rest = format!("{:05}#{:05}", self.count, self.index);
+        of_kind(Self::KIND, rest.as_bytes())
+    }
+
+    /// The range of all shards of all numbers.
+    pub fn all() -> KeyRange {
+        KeyRange::prefix(of_kind(Self::KIND, b""))
+    }
+}
+
 /// Key of a row of `pipeline_state` that records a run: `run#{run_id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RunKey<'a>(pub Cow<'a, str>);

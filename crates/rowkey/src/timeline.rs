@@ -42,6 +42,13 @@ impl<'a> TimelineKey<'a> {
         part::expect_more(rest, Part::UserId)
     }
 
+    /// The hour of a key's bytes, without a look at the rest; none if there is no hour.
+    pub fn hour_of(bytes: &[u8]) -> Option<Hour> {
+        let (_, rest) = part::split(bytes);
+        let (hour, _) = part::split(rest?);
+        std::str::from_utf8(hour).ok()?.parse().ok()
+    }
+
     /// The fact key within the key's bytes, with the hour checked against it.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Error> {
         let (bucket, rest) = part::split(bytes);

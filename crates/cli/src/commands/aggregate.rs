@@ -1,7 +1,7 @@
 //! `aggregate`.
 
 use anyhow::Result;
-use rowmill_pipeline::{AggregateOptions, AggregateReport, aggregate, plan_aggregate};
+use rowmill_pipeline::{AggregateReport, Scope, aggregate, plan_aggregate};
 use rowmill_rowkey::Date;
 use serde_json::json;
 
@@ -20,23 +20,21 @@ pub(crate) async fn run(
     let stages = session::stages(global)?;
     let control = session::control();
     let store = session::existing_store(global).await?;
-    let options = match (arguments.all, arguments.from, arguments.to) {
-        (true, _, _) => AggregateOptions::All,
-        (false, None, None) => AggregateOptions::Pending,
-        (false, from, to) => {
-            AggregateOptions::Between(from.unwrap_or(Date::MIN), to.unwrap_or(Date::MAX))
-        }
+    let scope = match (arguments.all, arguments.from, arguments.to) {
+        (true, _, _) => Scope::All,
+        (false, None, None) => Scope::Pending,
+        (false, from, to) => Scope::Between(from.unwrap_or(Date::MIN), to.unwrap_or(Date::MAX)),
     };
+    let options = session::aggregate_options(scope);
     if arguments.dry_run {
-        let weeks = plan_aggregate(&store.store, options).await?;
-        for monday in weeks {
-            printer.line(&format!("the week of {monday}"))?;
+        for hour in plan_aggregate(&store.store, &options).await? {
+            printer.line(&hour.to_string())?;
         }
         printer.say("a dry run: nothing was written");
         return Ok(ExitStatus::Done);
     }
     let progress = Progress::watch("aggregating", &control, 0, printer.is_quiet());
-    let done = aggregate(&stages, &store.store, options, &control).await?;
+    let done = aggregate(&stages, &store.store, &options, &control).await?;
     drop(progress);
     print(done, printer)?;
     Ok(ExitStatus::Done)
@@ -50,6 +48,7 @@ pub(crate) fn print(done: AggregateReport, printer: &mut Printer) -> std::io::Re
         weeks,
         events,
         rows,
+        ..
     } = done;
     if !printer.is_for_people() {
         return printer.json(
@@ -58,6 +57,6 @@ pub(crate) fn print(done: AggregateReport, printer: &mut Printer) -> std::io::Re
     }
     let [hours, days, weeks, events, rows] = [hours, days, weeks, events, rows].map(grouped);
     printer.line(&format!(
-        "aggregated {events} events of {days} days in {weeks} weeks into {rows} rows; {hours} hours were pending"
+        "aggregated {events} events of {hours} hours on {days} days in {weeks} weeks into {rows} rows"
     ))
 }

@@ -8,7 +8,7 @@ use rowmill_aggregate::Period;
 use rowmill_ingest::Format;
 use rowmill_model::Grain;
 use rowmill_pipeline::{
-    AggregateOptions, GenerateOptions, Inputs, OpenStore, Sheet, SheetRow, Stages, StatsQuery,
+    GenerateOptions, Inputs, OpenStore, Scope, Sheet, SheetRow, Stages, StatsQuery,
     StoreUri, TopQuery, UserQuery, aggregate, ingest, open_store, stats, top, user_events,
 };
 
@@ -44,7 +44,7 @@ pub(crate) async fn run(arguments: &DemoArguments, printer: &mut Printer) -> Res
         return Ok(ledger::status(&report, false, printer));
     }
     printer.line("")?;
-    let done = aggregate(&stages, &store.store, AggregateOptions::Pending, &control).await?;
+    let done = aggregate(&stages, &store.store, &session::aggregate_options(Scope::Pending), &control).await?;
     aggregate_command::print(done, printer)?;
     show_results(&stages, &store, printer).await?;
     show_commands(&folder, &config, &store_uri, printer)?;
@@ -107,12 +107,6 @@ async fn show_results(
 ) -> Result<()> {
     let store = &*store.store;
     let aggregates = Sheet::of_aggregates(stages);
-    let rows = |buckets: Vec<rowmill_aggregate::StoredBucket>| -> Vec<SheetRow> {
-        buckets
-            .iter()
-            .map(|bucket| SheetRow::of_bucket(stages, bucket))
-            .collect()
-    };
     heading(printer, "Day by day")?;
     let total = StatsQuery {
         dimension: "_total".into(),
@@ -123,7 +117,8 @@ async fn show_results(
     };
     let days = stats(stages, store, &total).await?;
     let last = days.last().map(|day| day.period.date());
-    printer.rows(&aggregates, &rows(days))?;
+    let rows = days.iter().map(|bucket| SheetRow::of_bucket(stages, bucket));
+    printer.rows(&aggregates, &rows.collect::<Vec<_>>())?;
     let Some(last) = last else { return Ok(()) };
 
     heading(
@@ -136,7 +131,9 @@ async fn show_results(
         by: "count".into(),
         limit: 5,
     };
-    printer.rows(&aggregates, &rows(top(stages, store, &songs).await?))?;
+    let places = top(stages, store, &songs).await?.into_iter();
+    let rows = places.map(|place| SheetRow::of_place(stages, songs.period, &songs.dimension, place));
+    printer.rows(&aggregates, &rows.collect::<Vec<_>>())?;
 
     heading(printer, "The latest events of user 7")?;
     let user = UserQuery {

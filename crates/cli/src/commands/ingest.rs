@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use rowmill_model::{GcRule, RetentionSpec};
 use rowmill_pipeline::{
-    AggregateOptions, Control, Error, IngestOptions, IngestReport, Inputs, OpenStore,
+    Control, Error, IngestOptions, IngestReport, Inputs, OpenStore, Scope,
     PreparedInputs, Stages, aggregate, check as check_inputs, ingest,
 };
 use rowmill_store::{Clock as _, SystemClock};
@@ -64,7 +64,7 @@ pub(crate) async fn run_all(
         return Ok(status);
     }
     let progress = Progress::watch("aggregating", &control, 0, printer.is_quiet());
-    let done = aggregate(&stages, &store.store, AggregateOptions::Pending, &control).await?;
+    let done = aggregate(&stages, &store.store, &session::aggregate_options(Scope::Pending), &control).await?;
     drop(progress);
     aggregate_command::print(done, printer)?;
     Ok(status)

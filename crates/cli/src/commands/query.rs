@@ -1,7 +1,7 @@
 //! `query user`, `query stats`, `query top`.
 
 use anyhow::Result;
-use rowmill_aggregate::{Period, StoredBucket};
+use rowmill_aggregate::Period;
 use rowmill_pipeline::{
     OpenStore, Sheet, SheetRow, Stages, StatsQuery, TopQuery, UserQuery, count_dead_letters, stats,
     top, user_events,
@@ -73,11 +73,9 @@ async fn print_stats(
         from: arguments.from,
         to: arguments.to,
     };
-    buckets(
-        stages,
-        &stats(stages, &*store.store, &query).await?,
-        printer,
-    )
+    let found = stats(stages, &*store.store, &query).await?;
+    let rows = found.iter().map(|bucket| SheetRow::of_bucket(stages, bucket));
+    print_aggregates(stages, rows.collect(), printer)
 }
 
 async fn print_top(
@@ -92,7 +90,9 @@ async fn print_top(
         by: arguments.by.clone(),
         limit: arguments.limit,
     };
-    buckets(stages, &top(stages, &*store.store, &query).await?, printer)
+    let places = top(stages, &*store.store, &query).await?;
+    let row = |place| SheetRow::of_place(stages, query.period, &query.dimension, place);
+    print_aggregates(stages, places.into_iter().map(row).collect(), printer)
 }
 
 fn period(arguments: &TopArguments) -> Result<Period> {
@@ -108,15 +108,11 @@ fn period(arguments: &TopArguments) -> Result<Period> {
     }
 }
 
-fn buckets(stages: &Stages, found: &[StoredBucket], printer: &mut Printer) -> Result<()> {
-    if found.is_empty() {
+fn print_aggregates(stages: &Stages, rows: Vec<SheetRow>, printer: &mut Printer) -> Result<()> {
+    if rows.is_empty() {
         printer.say(
             "nothing was aggregated for this; `rowmill aggregate` does it after `rowmill ingest`",
         );
     }
-    let rows: Vec<_> = found
-        .iter()
-        .map(|bucket| SheetRow::of_bucket(stages, bucket))
-        .collect();
     Ok(printer.rows(&Sheet::of_aggregates(stages), &rows)?)
 }

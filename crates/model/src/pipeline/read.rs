@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::section::{Node, Problems, Section, integer};
 use super::{CsvSpec, Pipeline, PipelineError, Problem, RejectLimit, RuleSpec, SourceText};
 use crate::event::Slot;
-use aggregates::{aggregate, distinct, measures};
+use aggregates::{aggregate, distinct, measures, sessions};
 use event::event;
 use fields::{fields, severity};
 use retention::retention;
@@ -140,6 +140,7 @@ fn read_file(mut file: Section<'_, '_, '_>, source: &SourceText) -> Option<Pipel
         aggregates: Vec::new(),
         measures: Vec::new(),
         distinct: Vec::new(),
+        sessions: None,
         retention: file.table("retention").map(retention).unwrap_or_default(),
         fingerprint: fingerprint(source),
         source: source.clone(),
@@ -157,6 +158,9 @@ fn read_file(mut file: Section<'_, '_, '_>, source: &SourceText) -> Option<Pipel
         .table("distinct")
         .map(|section| distinct(section, &pipeline))
         .unwrap_or_default();
+    pipeline.sessions = file
+        .table("sessions")
+        .and_then(|section| sessions(section, &pipeline));
     file.finish();
     Some(pipeline)
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 use proptest::prelude::*;
 use rowmill_model::columns::table;
 use rowmill_pipeline::{
-    AggregateOptions, BigtableUri, Control, DeadLetter, Error, IngestOptions, IngestReport,
-    Stopped, StoreUri, aggregate, check, ingest,
+    BigtableUri, Control, DeadLetter, Error, IngestOptions, IngestReport, Scope, Stopped, StoreUri,
+    aggregate, check, ingest,
 };
 use rowmill_store::{Scan, StoreExt as _};
 
 use crate::{
-    aggregate_pending, exported, generated, ingest_all, ingest_with, inputs, memory_store, opened,
+    aggregate_pending, aggregate_with, aggregation, exported, generated, ingest_all, ingest_with, inputs, memory_store, opened,
     options, stages,
 };
 
@@ -109,14 +109,9 @@ async fn again_and_in_another_order_changes_nothing() {
             "{event_id}"
         );
         assert_eq!(aggregate_pending(&stages, &twice.store).await.unwrap(), 0);
-        aggregate(
-            &stages,
-            &twice.store,
-            AggregateOptions::All,
-            &Control::default(),
-        )
-        .await
-        .unwrap();
+        aggregate_with(&stages, &twice.store, &aggregation(Scope::All))
+            .await
+            .unwrap();
         assert_eq!(
             exported(&stages, &*twice.store).await,
             expected,
@@ -226,7 +221,7 @@ async fn a_stopped_run_keeps_what_it_did_and_balances() {
     let error = aggregate(
         &stages,
         &opened.store,
-        AggregateOptions::Between("2025-11-01".parse().unwrap(), "2025-11-30".parse().unwrap()),
+        &aggregation(Scope::Between("2025-11-01".parse().unwrap(), "2025-11-30".parse().unwrap())),
         &control,
     )
     .await;

@@ -18,9 +18,9 @@ use std::sync::Arc;
 use rowmill_ingest::Format;
 use rowmill_model::Pipeline;
 use rowmill_pipeline::{
-    AggregateOptions, Control, ExportFormat, ExportTable, GenerateOptions, Generator,
-    IngestOptions, IngestReport, Inputs, OpenStore, Stages, StoreUri, aggregate, export, ingest,
-    open_store,
+    AggregateOptions, AggregateReport, Control, Error, ExportFormat, ExportTable, GenerateOptions,
+    Generator, IngestOptions, IngestReport, Inputs, OpenStore, Scope, Stages, StoreUri, aggregate,
+    export, ingest, open_store,
 };
 use rowmill_rowkey::Timestamp;
 use rowmill_store::{ManualClock, Store};
@@ -92,7 +92,7 @@ pub(crate) async fn ingest_all(
     store: &Arc<dyn Store>,
     paths: &[&Path],
     run: &str,
-) -> Result<IngestReport, rowmill_pipeline::Error> {
+) -> Result<IngestReport, Error> {
     ingest_with(stages, store, paths, &options(run)).await
 }
 
@@ -101,23 +101,30 @@ pub(crate) async fn ingest_with(
     store: &Arc<dyn Store>,
     paths: &[&Path],
     options: &IngestOptions,
-) -> Result<IngestReport, rowmill_pipeline::Error> {
+) -> Result<IngestReport, Error> {
     let inputs = inputs(paths).prepare(stages)?;
     ingest(stages, store, inputs, options, &Control::default()).await
+}
+
+pub(crate) fn aggregation(scope: Scope) -> AggregateOptions {
+    let now = Timestamp::from_micros(1_000).unwrap();
+    AggregateOptions::new("aggregation", scope, now)
+}
+
+pub(crate) async fn aggregate_with(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    options: &AggregateOptions,
+) -> Result<AggregateReport, Error> {
+    aggregate(stages, store, options, &Control::default()).await
 }
 
 pub(crate) async fn aggregate_pending(
     stages: &Arc<Stages>,
     store: &Arc<dyn Store>,
-) -> Result<u64, rowmill_pipeline::Error> {
-    Ok(aggregate(
-        stages,
-        store,
-        AggregateOptions::Pending,
-        &Control::default(),
-    )
-    .await?
-    .hours)
+) -> Result<u64, Error> {
+    let done = aggregate_with(stages, store, &aggregation(Scope::Pending)).await?;
+    Ok(done.hours)
 }
 
 /// Both tables as text.

@@ -1,0 +1,344 @@
+//! Rolling up: the hours of a day, or the days of a week, merged group by group into rows and into a partial of their own.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rowmill_model::columns::family;
+use rowmill_model::{Grain, MutationBatch};
+use rowmill_rowkey::{
+    AggregateKey, SESSIONS_DIMENSION, TOP_DIMENSION, TOTAL_VALUE,
+};
+
+use crate::board::{Board, BoardEntry, rank};
+use crate::bucket::{Bucket, StateError, count_of_body};
+use crate::cells::{CellNames, families_of, name_value, replace};
+use crate::key::GroupKey;
+use crate::merge::Merge;
+use crate::period::Period;
+use crate::plan::{Dimension, Plan};
+use crate::partial::PartialWriter;
+use crate::session::{SessionPlan, Stretches};
+use crate::touched::Touched;
+
+/// Rolls up a day or a week. Shown a merge whose input 0 is what was stored of the period and whose other inputs are its parts, it
+/// writes the rows of the groups that were touched, and the period's new partial.
+///
+/// What is not touched is copied. Leaderboards and sessions look at every group, touched or not.
+#[derive(Debug)]
+pub struct RollUp {
+    plan: Arc<Plan>,
+    period: Period,
+    parts: Vec<Period>,
+    touched: Touched,
+    partial: PartialWriter,
+    names: CellNames,
+    bucket: Bucket,
+    body: Vec<u8>,
+    boards: Vec<DimensionBoards>,
+    sessions: Vec<(Period, Bucket)>,
+}
+
+/// The leaderboards of a dimension: of each of its figures, of each period.
+#[derive(Debug)]
+struct DimensionBoards(Vec<(Period, Board)>);
+
+impl RollUp {
+    /// Rolls up `parts`, the periods of a merge's inputs from the second on, of which `touched` changed.
+    pub fn new(plan: &Arc<Plan>, period: Period, parts: Vec<Period>, touched: Touched) -> Self {
+        let is_hourly = matches!(period, Period::Day(_));
+        let periods = |with_hours: bool| {
+            let hours = parts.iter().filter(move |_| is_hourly && with_hours);
+            hours.copied().chain([period])
+        };
+        let board = |dimension: &Dimension| {
+            let of_period = |of: Period| {
+                let new = move |figure: &usize| (of, Board::new(*figure, dimension.board_size));
+                dimension.boards.iter().map(new)
+            };
+            let with_hours = dimension.grains.contains(&Grain::Hour);
+            let shown = periods(with_hours).filter(|it| dimension.grains.contains(&it.grain()));
+            DimensionBoards(shown.flat_map(of_period).collect())
+        };
+        let session = |plan: &SessionPlan| {
+            let new = |period| (period, Bucket::new(&plan.layout));
+            periods(true).map(new).collect()
+        };
+        Self {
+            boards: plan.dimensions.iter().map(board).collect(),
+            sessions: plan.sessions.as_ref().map_or_else(Vec::new, session),
+            partial: plan.partial(),
+            names: CellNames::new(&plan.layout),
+            bucket: Bucket::new(&plan.layout),
+            body: Vec::new(),
+            plan: Arc::clone(plan),
+            period,
+            parts,
+            touched,
+        }
+    }
+
+    /// Works on the group that the merge stands at.
+    pub fn group(&mut self, merge: &Merge, rows: &mut MutationBatch) -> Result<(), StateError> {
+        let plan = Arc::clone(&self.plan);
+        let key = GroupKey::decode(merge.key(), &plan)?;
+        let is_touched = self.touched.contains(merge.key());
+        let old = merge.states().find(|(input, _)| *input == 0);
+        let mut parts: Vec<_> = merge.states().filter(|(input, _)| *input > 0).collect();
+        parts.sort_unstable_by_key(|(input, _)| *input);
+        let parts: Vec<_> = parts
+            .into_iter()
+            .map(|(input, state)| (self.parts[input - 1], state))
+            .collect();
+        let Some(dimension) = plan.dimensions.get(key.dimension) else {
+            let sessions = plan.sessions.as_ref().ok_or(StateError::OtherPlan)?;
+            return self.session(sessions, merge.key(), &parts);
+        };
+        if matches!(self.period, Period::Week(_)) && !dimension.grains.contains(&Grain::Week) {
+            return Ok(());
+        }
+        match old {
+            Some((_, state)) if !is_touched => {
+                self.partial.push(merge.key(), state);
+                self.rank(key, dimension, &parts, state)
+            }
+            _ if parts.is_empty() => {
+                self.remove(dimension, key.value, rows);
+                Ok(())
+            }
+            _ => {
+                self.merge_parts(&parts)?;
+                self.write(dimension, key.value, &parts, rows)?;
+                self.partial.push(merge.key(), &self.body);
+                let body = std::mem::take(&mut self.body);
+                let ranked = self.rank(key, dimension, &parts, &body);
+                self.body = body;
+                ranked
+            }
+        }
+    }
+
+    /// Merges the parts into `bucket` and `body`.
+    fn merge_parts(&mut self, parts: &[(Period, &[u8])]) -> Result<(), StateError> {
+        self.bucket = Bucket::new(&self.plan.layout);
+        for (_, state) in parts {
+            self.bucket.merge_body(state)?;
+        }
+        self.bucket.settle();
+        self.body.clear();
+        self.bucket.encode_body(&mut self.body);
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        dimension: &Dimension,
+        value: &str,
+        parts: &[(Period, &[u8])],
+        rows: &mut MutationBatch,
+    ) -> Result<(), StateError> {
+        let layout = &self.plan.layout;
+        let mut row = replace(rows, &dimension.name, value, self.period);
+        if dimension.grains.contains(&self.period.grain()) {
+            self.names.write(layout, self.period, &self.bucket, &mut row);
+        }
+        if matches!(self.period, Period::Day(_)) && dimension.grains.contains(&Grain::Hour) {
+            for (hour, state) in parts {
+                let mut bucket = Bucket::new(layout);
+                bucket.merge_body(state)?;
+                self.names.write(layout, *hour, &bucket, &mut row);
+            }
+        }
+        let is_shown = |grain: &Grain| dimension.grains.contains(grain);
+        let shown = match self.period {
+            Period::Week(_) => true,
+            _ => is_shown(&Grain::Day) || is_shown(&Grain::Hour),
+        };
+        if shown {
+            name_value(row, value, self.period.date());
+        }
+        Ok(())
+    }
+
+    /// Removes what a row holds of the period: all of it, unless it is the row of a Monday, whose week may go on.
+    fn remove(&self, dimension: &Dimension, value: &str, rows: &mut MutationBatch) {
+        let date = self.period.date();
+        let is_day = matches!(self.period, Period::Day(_));
+        if is_day && date == date.monday() && dimension.grains.contains(&Grain::Week) {
+            replace(rows, &dimension.name, value, self.period).finish();
+            return;
+        }
+        let key = AggregateKey::new(dimension.name.as_str(), value, date).encode();
+        let mut row = rows.row(&key.expect("names are checked, and long values are cut"));
+        row.delete_row();
+        row.finish();
+    }
+
+    /// Shows a group to the leaderboards of its dimension.
+    fn rank(
+        &mut self,
+        key: GroupKey<'_>,
+        dimension: &Dimension,
+        parts: &[(Period, &[u8])],
+        whole: &[u8],
+    ) -> Result<(), StateError> {
+        if dimension.boards.is_empty() {
+            return Ok(());
+        }
+        let layout = &self.plan.layout;
+        let boards = &mut self.boards[key.dimension].0;
+        for (period, board) in boards {
+            let state = if *period == self.period {
+                Some(whole)
+            } else {
+                let of_period = parts.iter().find(|(part, _)| part == period);
+                of_period.map(|(_, state)| *state)
+            };
+            let Some(state) = state else { continue };
+            #[expect(clippy::cast_precision_loss, reason = "for ordering only")]
+            if board.is_by_count() && !board.admits(count_of_body(state)? as f64) {
+                continue;
+            }
+            let mut bucket = Bucket::new(layout);
+            bucket.merge_body(state)?;
+            let figure = rank(&layout.figures(&bucket)[board.figure()]);
+            if board.admits(figure) {
+                board.add(figure, BoardEntry::new(key.value, &bucket, layout));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the sessions of a user, or the one of a name, in the period and in each of a day's hours.
+    fn session(
+        &mut self,
+        sessions: &SessionPlan,
+        key: &[u8],
+        parts: &[(Period, &[u8])],
+    ) -> Result<(), StateError> {
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let mut whole = Stretches::default();
+        for (period, state) in parts {
+            whole.merge_body(state, sessions.gap_micros)?;
+            if let Some((_, bucket)) = self.sessions.iter_mut().find(|(it, _)| it == period) {
+                let mut part = Stretches::default();
+                part.merge_body(state, sessions.gap_micros)?;
+                part.count_in(bucket);
+            }
+        }
+        let (_, bucket) = self.sessions.last_mut().expect("the period has a bucket");
+        whole.count_in(bucket);
+        self.body.clear();
+        whole.encode_body(&mut self.body);
+        self.partial.push(key, &self.body);
+        Ok(())
+    }
+
+    /// Hands out the chunks of the new partial that are complete.
+    pub fn take_chunks(&mut self) -> Vec<Bytes> {
+        self.partial.take_done()
+    }
+
+    /// Writes leaderboards and sessions, and hands out the rest of the new partial.
+    pub fn finish(self, rows: &mut MutationBatch) -> Vec<Bytes> {
+        self.write_boards(rows);
+        self.write_sessions(rows);
+        self.partial.finish()
+    }
+
+    fn write_boards(&self, rows: &mut MutationBatch) {
+        let figures = self.plan.figure_names();
+        let date = self.period.date();
+        for (dimension, boards) in self.plan.dimensions.iter().zip(&self.boards) {
+            if boards.0.is_empty() {
+                continue;
+            }
+            let mut row = replace(rows, TOP_DIMENSION, &dimension.name, self.period);
+            let mut is_empty = true;
+            for (period, board) in &boards.0 {
+                if let Some(json) = board.to_json(&figures) {
+                    is_empty = false;
+                    let name = board_name(*period, &figures[board.figure()]);
+                    let time = date.start().cell_micros();
+                    row.set(period.family(), name.as_bytes(), time, json.as_bytes());
+                }
+            }
+            close(row, is_empty, &dimension.name, self.period);
+        }
+    }
+
+    fn write_sessions(&self, rows: &mut MutationBatch) {
+        let Some(sessions) = &self.plan.sessions else {
+            return;
+        };
+        let names = CellNames::new(&sessions.layout);
+        let mut row = replace(rows, SESSIONS_DIMENSION, TOTAL_VALUE, self.period);
+        let mut is_empty = true;
+        // Families in a row's order: the day's before the hours'.
+        for (period, bucket) in self.sessions.iter().rev().filter(|(_, it)| it.count > 0) {
+            is_empty = false;
+            names.write(&sessions.layout, *period, bucket, &mut row);
+        }
+        close(row, is_empty, TOTAL_VALUE, self.period);
+    }
+}
+
+/// Adds the group that the merge stands at to a partial, its states merged: of parts that were folded apart.
+pub fn combine(
+    plan: &Plan,
+    merge: &Merge,
+    partial: &mut PartialWriter,
+) -> Result<(), StateError> {
+    let key = GroupKey::decode(merge.key(), plan)?;
+    let mut states = merge.states().map(|(_, state)| state);
+    let first = states.next().expect("a merge stands at a state");
+    let mut states = states.peekable();
+    if states.peek().is_none() {
+        partial.push(merge.key(), first);
+        return Ok(());
+    }
+    let (states, mut body) = ([first].into_iter().chain(states), Vec::new());
+    if key.dimension == plan.session_dimension() {
+        let gap_micros = plan.sessions.as_ref().and_then(|plan| plan.gap_micros);
+        let mut stretches = Stretches::default();
+        for state in states {
+            stretches.merge_body(state, gap_micros)?;
+        }
+        stretches.encode_body(&mut body);
+    } else {
+        let mut bucket = Bucket::new(&plan.layout);
+        for state in states {
+            bucket.merge_body(state)?;
+        }
+        bucket.encode_body(&mut body);
+    }
+    partial.push(merge.key(), &body);
+    Ok(())
+}
+
+/// The qualifier of a leaderboard.
+pub fn board_name(period: Period, figure: &str) -> String {
+    match period {
+        Period::Hour(hour) => format!("{:02}.{figure}", hour.of_day()),
+        Period::Day(_) | Period::Week(_) => figure.to_owned(),
+    }
+}
+
+/// Closes a row of which everything was set. One that is empty of the week is empty of its Monday too.
+fn close(
+    mut row: rowmill_model::RowWriter<'_>,
+    is_empty: bool,
+    value: &str,
+    period: Period,
+) {
+    if !is_empty {
+        return name_value(row, value, period.date());
+    }
+    let (date, is_week) = (period.date(), matches!(period, Period::Week(_)));
+    if is_week || date != date.monday() {
+        row.delete_row();
+    }
+    debug_assert!(families_of(period).iter().all(|it| *it != family::METADATA));
+    row.finish();
+}

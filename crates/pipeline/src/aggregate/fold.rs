@@ -1,0 +1,131 @@
+//! Folding the timeline's hours into partials.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::stream::{BoxStream, StreamExt as _};
+use rowmill_aggregate::{Groups, Plan, combine};
+use rowmill_model::Row;
+use rowmill_model::columns::{family, table};
+use rowmill_rowkey::{Date, Hour, KeyRange, TIMELINE_BUCKETS, TimelineKey};
+use rowmill_store::{Error as StoreError, Scan, Store};
+
+use super::partials::{Source, merge};
+use super::{Shard, row_error};
+use crate::control::Control;
+use crate::error::Error;
+use crate::spool::{Room, Spool};
+
+/// What folds hours.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) shard: Shard,
+    /// How many bytes the groups of an hour may take in memory.
+    pub(crate) groups_bytes: usize,
+    pub(crate) room: Room,
+    pub(crate) control: Control,
+}
+
+type Rows = Pin<Box<futures::stream::Peekable<BoxStream<'static, Result<Row, StoreError>>>>>;
+
+impl Folder {
+    /// The partials of some hours of a date, and how many events are in them.
+    pub(crate) async fn hours(
+        &self,
+        date: Date,
+        hours: &BTreeSet<u8>,
+    ) -> Result<(Vec<(Hour, Spool)>, u64), Error> {
+        let mut scans: Vec<Rows> = (0..TIMELINE_BUCKETS)
+            .filter_map(|bucket| self.scan(date, hours, bucket))
+            .collect();
+        let mut groups = Groups::new(&self.plan);
+        let (mut partials, mut events) = (Vec::new(), 0);
+        for hour in hours.iter().map(|hour| date.hour(*hour)) {
+            let (partial, count) = self.hour(hour, &mut scans, &mut groups).await?;
+            partials.push((hour, partial));
+            events += count;
+            self.control.advance(0, count);
+        }
+        Ok((partials, events))
+    }
+
+    /// The rows of some hours in one bucket, in the order of the hours; none if no hour of it is this shard's.
+    fn scan(&self, date: Date, hours: &BTreeSet<u8>, bucket: u8) -> Option<Rows> {
+        let mine = hours.iter().map(|hour| date.hour(*hour));
+        let ranges: Vec<KeyRange> = mine
+            .filter(|hour| self.shard.owns(*hour, bucket))
+            .map(|hour| TimelineKey::hours(bucket, hour, hour))
+            .collect();
+        if ranges.is_empty() {
+            return None;
+        }
+        let scan = Scan::ranges(ranges).with_families([family::EVENT]);
+        let rows = self.store.scan(table::TIMELINE, scan.with_latest_only());
+        Some(Box::pin(rows.peekable()))
+    }
+
+    async fn hour(
+        &self,
+        hour: Hour,
+        scans: &mut [Rows],
+        groups: &mut Groups,
+    ) -> Result<(Spool, u64), Error> {
+        let (mut spills, mut events) = (Vec::new(), 0);
+        for rows in scans {
+            while let Some(row) = rows.as_mut().next_if(|row| is_of(row, hour)).await {
+                let row = row?;
+                let observation = self.plan.observe(&row).map_err(row_error)?;
+                groups.add(&observation);
+                events += 1;
+                if groups.bytes() > self.groups_bytes {
+                    spills.push(self.drain(groups)?);
+                    self.control.check()?;
+                }
+            }
+            self.control.check()?;
+        }
+        let last = self.drain(groups)?;
+        if spills.is_empty() {
+            return Ok((last, events));
+        }
+        spills.push(last);
+        Ok((self.combine(&spills).await?, events))
+    }
+
+    fn drain(&self, groups: &mut Groups) -> Result<Spool, Error> {
+        let (mut partial, mut spool) = (self.plan.partial(), Spool::new(&self.room));
+        groups.drain(&mut partial);
+        spool.extend(partial.finish())?;
+        Ok(spool)
+    }
+
+    /// One partial of several that were folded apart.
+    async fn combine(&self, parts: &[Spool]) -> Result<Spool, Error> {
+        let sources = parts.iter().map(Source::spool).collect();
+        self.combine_sources(sources).await
+    }
+
+    /// One partial of the parts of several shards.
+    pub(crate) async fn combine_sources(&self, sources: Vec<Source<'_>>) -> Result<Spool, Error> {
+        let (mut partial, mut spool) = (self.plan.partial(), Spool::new(&self.room));
+        merge(&self.plan, sources, |merge| {
+            combine(&self.plan, merge, &mut partial).map_err(row_error)?;
+            spool.extend(partial.take_done())?;
+            Ok(())
+        })
+        .await?;
+        spool.extend(partial.finish())?;
+        Ok(spool)
+    }
+}
+
+/// Whether a row of the timeline is of that hour. What cannot be read is, so that it is complained of.
+fn is_of(row: &Result<Row, StoreError>, hour: Hour) -> bool {
+    match row {
+        Ok(row) => TimelineKey::hour_of(row.key()).is_none_or(|found| found <= hour),
+        Err(_) => true,
+    }
+}

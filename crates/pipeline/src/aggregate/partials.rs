@@ -1,0 +1,227 @@
+//! Partials in the store: the chunks of a period, one row each, in the aggregate table's own reserved dimension.
+//!
+//! What is needed to roll a period up lives in the family, and by the times, of what it is rolled up to, so that rules of age keep it
+//! as long: hours with days, days and weeks with weeks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
+use rowmill_aggregate::{Merge, Period, Plan, Step};
+use rowmill_model::columns::{family, table};
+use rowmill_model::{MutationBatch, Row};
+use rowmill_rowkey::{AggregateKey, Date, DimensionValue, Hour, KeyRange, PARTIAL_DIMENSION};
+use rowmill_store::{Error as StoreError, Scan, Store, StoreExt as _};
+
+use super::row_error;
+use crate::error::Error;
+use crate::spool::Spool;
+
+/// The qualifier of a chunk.
+const CHUNK: &[u8] = b"chunk";
+
+/// Rows that are written together: chunks are large.
+const BATCH_BYTES: usize = 16 << 20;
+
+/// Whose partial it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A period's.
+    Period(Period),
+    /// A shard's, of an hour.
+    Shard { hour: Hour, index: u32, count: u32 },
+}
+
+impl Owner {
+    fn name(self) -> String {
+        match self {
+            Self::Period(period) => format!("{}.{period}", period.grain().name()),
+            Self::Shard { hour, index, count } => format!("shard.{hour}.{index:05}of{count:05}"),
+        }
+    }
+
+    fn date(self) -> Date {
+        match self {
+            Self::Period(period) => period.date(),
+            Self::Shard { hour, .. } => hour.date(),
+        }
+    }
+
+    fn family(self) -> &'static str {
+        match self {
+            Self::Period(Period::Day(_) | Period::Week(_)) => family::WEEKLY_STATS,
+            Self::Period(Period::Hour(_)) | Self::Shard { .. } => family::DAILY_STATS,
+        }
+    }
+
+    fn key(self, chunk: usize) -> Vec<u8> {
+        let value = format!("{}.{chunk:06}", self.name());
+        let key = AggregateKey::new(PARTIAL_DIMENSION, value, self.date()).encode();
+        key.expect("a partial's name is short")
+    }
+
+    fn range(self) -> KeyRange {
+        KeyRange::prefix(prefix(&format!("{}.", self.name())))
+    }
+}
+
+/// What keys of partials begin with whose names begin with `name`.
+fn prefix(name: &str) -> Vec<u8> {
+    format!("{PARTIAL_DIMENSION}#{name}").into_bytes()
+}
+
+/// Where the chunks of a partial come from.
+pub(crate) enum Source<'a> {
+    /// Rows of the store.
+    Stored(BoxStream<'static, Result<Row, StoreError>>),
+    /// What was just made.
+    Spool(&'a Spool, usize),
+}
+
+impl Source<'_> {
+    pub(crate) fn stored(store: &dyn Store, owner: Owner) -> Self {
+        let scan = Scan::range(owner.range()).with_families([owner.family()]);
+        Self::Stored(store.scan(table::AGGREGATE, scan.with_latest_only()))
+    }
+
+    pub(crate) fn spool(spool: &Spool) -> Source<'_> {
+        Source::Spool(spool, 0)
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        match self {
+            Self::Stored(rows) => {
+                let row = rows.try_next().await?;
+                let chunk = |row: Row| {
+                    let cell = row.cells().find(|cell| cell.qualifier == CHUNK);
+                    cell.map(|cell| Bytes::copy_from_slice(cell.value))
+                };
+                Ok(row.and_then(chunk))
+            }
+            Self::Spool(spool, at) => {
+                let chunk = spool.chunk(*at)?;
+                *at += 1;
+                Ok(chunk)
+            }
+        }
+    }
+}
+
+/// Drives a merge, and calls `each` at every group.
+pub(crate) async fn merge(
+    plan: &Arc<Plan>,
+    mut sources: Vec<Source<'_>>,
+    mut each: impl FnMut(&Merge) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut merge = plan.merge(sources.len());
+    loop {
+        match merge.step().map_err(row_error)? {
+            Step::NeedsChunk(input) => {
+                let chunk = sources[input].next().await?;
+                merge.feed(input, chunk).map_err(row_error)?;
+            }
+            Step::Group => each(&merge)?,
+            Step::Done => return Ok(()),
+        }
+    }
+}
+
+/// Writes a partial over what there was of it.
+pub(crate) async fn write(
+    store: &Arc<dyn Store>,
+    owner: Owner,
+    spool: &Spool,
+    batch: &mut MutationBatch,
+) -> Result<(), Error> {
+    let stored = keys(&**store, owner.range()).await?;
+    for index in 0..spool.len() {
+        let chunk = spool.chunk(index)?.expect("there is a chunk at each index");
+        let mut row = batch.row(&owner.key(index));
+        let time = owner.date().start().cell_micros();
+        row.set(owner.family(), CHUNK, time, &chunk);
+        row.finish();
+        flush(store, batch, BATCH_BYTES).await?;
+    }
+    for key in stored.iter().skip(spool.len()) {
+        delete(batch, key);
+    }
+    Ok(())
+}
+
+/// Writes a batch once it has so many bytes.
+pub(crate) async fn flush(
+    store: &Arc<dyn Store>,
+    batch: &mut MutationBatch,
+    bytes: usize,
+) -> Result<(), Error> {
+    if batch.bytes() >= bytes && !batch.is_empty() {
+        store
+            .apply_all(table::AGGREGATE, std::mem::take(batch))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Removes a partial.
+pub(crate) async fn remove(
+    store: &dyn Store,
+    owner: Owner,
+    batch: &mut MutationBatch,
+) -> Result<(), Error> {
+    for key in keys(store, owner.range()).await? {
+        delete(batch, &key);
+    }
+    Ok(())
+}
+
+fn delete(batch: &mut MutationBatch, key: &[u8]) {
+    let mut row = batch.row(key);
+    row.delete_row();
+    row.finish();
+}
+
+async fn keys(store: &dyn Store, range: KeyRange) -> Result<Vec<Vec<u8>>, Error> {
+    let rows = store.rows(table::AGGREGATE, Scan::range(range)).await?;
+    Ok(rows.iter().map(|row| row.key().to_vec()).collect())
+}
+
+/// The hours of which there are partials, of periods or of shards, between two dates.
+pub(crate) async fn hours(
+    store: &dyn Store,
+    of_shards: bool,
+    from: Date,
+    to: Date,
+) -> Result<Vec<Hour>, Error> {
+    let kind = if of_shards { "shard." } else { "hour." };
+    let mut hours: Vec<Hour> = Vec::new();
+    let mut start = prefix(&format!("{kind}{}", from.hour(0)));
+    let end = KeyRange::prefix(prefix(&format!("{kind}{}", to.hour(23)))).end;
+    // From one hour to the next, past the chunks between.
+    loop {
+        let range = KeyRange {
+            start,
+            end: end.clone(),
+        };
+        let scan = Scan::range(range).with_limit(1);
+        let Some(row) = store.rows(table::AGGREGATE, scan).await?.pop() else {
+            return Ok(hours);
+        };
+        let hour = hour_of(row.key(), kind).ok_or_else(|| {
+            let key = String::from_utf8_lossy(row.key()).into_owned();
+            Error::Row(format!("the row {key:?} of events_aggregate has no valid key"))
+        })?;
+        hours.push(hour);
+        let past = KeyRange::prefix(prefix(&format!("{kind}{hour}"))).end;
+        start = past.expect("a prefix of letters has an end");
+    }
+}
+
+fn hour_of(key: &[u8], kind: &str) -> Option<Hour> {
+    const HOUR_BYTES: usize = "2018-11-15T14".len();
+    let key = AggregateKey::decode(key).ok()?;
+    let DimensionValue::Whole(name) = &key.value else {
+        return None;
+    };
+    name.strip_prefix(kind)?.get(..HOUR_BYTES)?.parse().ok()
+}

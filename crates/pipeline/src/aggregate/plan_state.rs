@@ -1,0 +1,150 @@
+//! What the stored aggregates were made by, so that a change of the pipeline file is noticed.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use rowmill_aggregate::description;
+use rowmill_model::MutationBatch;
+use rowmill_model::columns::{family, state, table};
+use rowmill_rowkey::AGGREGATE_PLAN_KEY;
+use rowmill_store::{Scan, Store, StoreExt as _};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::stages::Stages;
+
+/// What is stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct PlanState {
+    /// Fingerprint of what the aggregates were made by; empty if nothing was aggregated yet.
+    plan: String,
+    /// The same in words.
+    description: Vec<String>,
+    /// Whether all that had to be made anew was.
+    complete: bool,
+    /// The columns, with their types, that every row of the timeline has if its event does.
+    timeline: Vec<String>,
+}
+
+async fn read(store: &dyn Store) -> Result<Option<PlanState>, Error> {
+    let row = store.row(table::STATE, AGGREGATE_PLAN_KEY).await?;
+    let json = row.as_ref().and_then(|row| row.value(family::STATE, state::PLAN.as_bytes()));
+    let state = json.map(serde_json::from_slice).transpose();
+    state.map_err(|error| Error::Row(format!("what is aggregated cannot be read: {error}")))
+}
+
+async fn write(store: &dyn Store, plan: &PlanState) -> Result<(), Error> {
+    let mut batch = MutationBatch::new();
+    let mut row = batch.row(AGGREGATE_PLAN_KEY);
+    let json = serde_json::to_vec(plan).expect("a state is JSON");
+    row.set(family::STATE, state::PLAN.as_bytes(), 0, &json);
+    row.finish();
+    Ok(store.apply_all(table::STATE, batch).await?)
+}
+
+/// Notes, before rows of the timeline are written, that they have no other columns than the pipeline file's.
+pub(crate) async fn narrow_timeline(stages: &Stages, store: &dyn Store) -> Result<(), Error> {
+    let columns = stages.plan.column_texts();
+    let Some(mut found) = read(store).await? else {
+        let scan = Scan::all().with_limit(1);
+        let is_new = store.rows(table::TIMELINE, scan).await?.is_empty();
+        let state = PlanState {
+            timeline: if is_new { columns } else { Vec::new() },
+            ..PlanState::default()
+        };
+        return write(store, &state).await;
+    };
+    let before = found.timeline.len();
+    found.timeline.retain(|column| columns.contains(column));
+    if found.timeline.len() < before {
+        write(store, &found).await?;
+    }
+    Ok(())
+}
+
+/// Notes that every row of the timeline has the pipeline file's columns.
+pub(crate) async fn set_timeline(stages: &Stages, store: &dyn Store) -> Result<(), Error> {
+    let mut state = read(store).await?.unwrap_or_default();
+    state.timeline = stages.plan.column_texts();
+    write(store, &state).await
+}
+
+/// Makes sure that what is stored and what would be added to it are of one kind. If all is made anew, it need not be: what is stored
+/// is removed first.
+pub(super) async fn check(
+    stages: &Stages,
+    store: &Arc<dyn Store>,
+    is_whole: bool,
+) -> Result<(), Error> {
+    let mut found = read(&**store).await?.unwrap_or_default();
+    let plan = stages.plan.fingerprint();
+    let columns = stages.plan.column_texts();
+    let missing: Vec<_> = columns
+        .iter()
+        .filter(|column| !found.timeline.contains(column))
+        .map(|column| format!("`{}`", column.split(' ').next().unwrap_or(column)))
+        .collect();
+    let is_empty = store.rows(table::TIMELINE, Scan::all().with_limit(1)).await?.is_empty();
+    if !missing.is_empty() && !is_empty {
+        return Err(Error::Query(format!(
+            "the timeline lacks {} of events that are stored already; run `rowmill aggregate --rebuild`, which reads the facts",
+            missing.join(", ")
+        )));
+    }
+    if found.plan == plan && (found.complete || is_whole) {
+        return Ok(());
+    }
+    let wanted = description(&stages.pipeline);
+    if !found.plan.is_empty() && !is_whole {
+        return Err(Error::Query(changed(&found, &wanted)));
+    }
+    if !found.plan.is_empty() {
+        clear(store).await?;
+    }
+    found.complete = found.plan.is_empty();
+    (found.plan, found.description) = (plan, wanted);
+    write(&**store, &found).await
+}
+
+/// Notes that all there is was made by the pipeline file.
+pub(super) async fn complete(stages: &Stages, store: &Arc<dyn Store>) -> Result<(), Error> {
+    let mut state = read(&**store).await?.unwrap_or_default();
+    if state.plan == stages.plan.fingerprint() && !state.complete {
+        state.complete = true;
+        write(&**store, &state).await?;
+    }
+    Ok(())
+}
+
+fn changed(found: &PlanState, wanted: &[String]) -> String {
+    if !found.complete && found.description == wanted {
+        return "the aggregates were not made anew to their end; run `rowmill aggregate --all`".into();
+    }
+    let new = wanted.iter().filter(|it| !found.description.contains(it));
+    let gone = found.description.iter().filter(|it| !wanted.contains(it));
+    let changes: Vec<_> = new
+        .map(|it| format!("\n  now: {it}"))
+        .chain(gone.map(|it| format!("\n  stored: {it}")))
+        .collect();
+    format!(
+        "the pipeline file aggregates otherwise than the stored aggregates; run `rowmill aggregate --all`, which makes them anew from the timeline{}",
+        changes.concat()
+    )
+}
+
+/// Removes all aggregates.
+pub(crate) async fn clear(store: &Arc<dyn Store>) -> Result<(), Error> {
+    const BATCH_ROWS: usize = 10_000;
+    let rows = store.scan(table::AGGREGATE, Scan::all());
+    let mut keys = rows.map_ok(|row| row.key().to_vec()).try_chunks(BATCH_ROWS);
+    while let Some(keys) = keys.try_next().await.map_err(|failed| failed.1)? {
+        let mut batch = MutationBatch::new();
+        for key in &keys {
+            let mut row = batch.row(key);
+            row.delete_row();
+            row.finish();
+        }
+        store.apply_all(table::AGGREGATE, batch).await?;
+    }
+    Ok(())
+}
