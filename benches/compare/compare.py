@@ -337,7 +337,7 @@ class Bench:
         if name == "rowmill":
             self.run_rowmill("export", "aggregates", "--format", "csv", "--out", file)
         else:
-            self.run_worker(f"{name.split('-')[0]}-csv", self.results(name), file)
+            self.run_worker(f"{name.removesuffix('-events')}-csv", self.results(name), file)
         return read_aggregates(file)
 
 

@@ -47,7 +47,10 @@ impl Board {
 
     /// Whether a value with this figure has a place among those seen so far, which came in the order of their values.
     pub(crate) fn admits(&self, figure: f64) -> bool {
-        let last = self.places.last().filter(|_| self.places.len() == self.size);
+        let last = self
+            .places
+            .last()
+            .filter(|_| self.places.len() == self.size);
         self.size > 0 && last.is_none_or(|(last, _)| figure > *last)
     }
 
@@ -99,7 +102,9 @@ pub fn read_board(layout: &Layout, json: &[u8]) -> Result<Vec<BoardEntry>, State
     let places: Vec<Place<'_>> = serde_json::from_slice(json).map_err(|_| StateError::Malformed)?;
     let names = layout.figure_names();
     let entry = |place: Place<'_>| {
-        let value = place.get("value").map(|raw| serde_json::from_str(raw.get()));
+        let value = place
+            .get("value")
+            .map(|raw| serde_json::from_str(raw.get()));
         let figure = |name: &String| {
             let raw = place.get(name.as_str());
             raw.map_or(Cow::Borrowed(""), |raw| Cow::Owned(raw.get().to_owned()))

@@ -50,7 +50,11 @@ impl Bucket {
         Self {
             count: 0,
             measures,
-            distinct: layout.distinct.iter().map(|_| Distinct::default()).collect(),
+            distinct: layout
+                .distinct
+                .iter()
+                .map(|_| Distinct::default())
+                .collect(),
         }
     }
 
@@ -91,8 +95,7 @@ impl Bucket {
 
     /// The bucket's bytes: the same for the same events, however they came together.
     pub fn encode(&self, layout: &Layout) -> Vec<u8> {
-        let mut out = vec![FORMAT];
-        out.extend_from_slice(&layout.fingerprint.to_be_bytes());
+        let mut out = head(layout).to_vec();
         self.encode_body(&mut out);
         debug_assert!(
             Self::decode(layout, &out).as_ref() == Ok(self),
@@ -147,6 +150,13 @@ impl Bucket {
         }
         Some(())
     }
+}
+
+/// What a bucket's bytes begin with.
+pub(crate) fn head(layout: &Layout) -> [u8; 9] {
+    let mut head = [FORMAT; 9];
+    head[1..].copy_from_slice(&layout.fingerprint.to_be_bytes());
+    head
 }
 
 /// How many events a bucket's body says there are.

@@ -6,7 +6,7 @@ use rowmill_model::columns::family;
 use rowmill_model::{MutationBatch, Row, RowWriter};
 use rowmill_rowkey::{AggregateKey, Date, DimensionValue, SESSIONS_DIMENSION};
 
-use crate::bucket::{Bucket, StateError};
+use crate::bucket::{Bucket, StateError, head};
 use crate::layout::Layout;
 use crate::period::Period;
 use crate::plan::Plan;
@@ -46,12 +46,13 @@ impl CellNames {
         }
     }
 
-    /// Sets the cells of a bucket, whose family was deleted before.
+    /// Sets the cells of a bucket with this body, whose family was deleted before.
     pub(crate) fn write(
         &self,
         layout: &Layout,
         period: Period,
         bucket: &Bucket,
+        body: &[u8],
         row: &mut RowWriter<'_>,
     ) {
         let (names, time) = match period {
@@ -67,7 +68,13 @@ impl CellNames {
                     let figure = &figures[*index];
                     cells.set_with(name, figure.encoded_len(), |out| figure.encode_into(out));
                 }
-                None => cells.set(name, &bucket.encode(layout)),
+                None => {
+                    let head = head(layout);
+                    cells.set_with(name, head.len() + body.len(), |out| {
+                        out.extend_from_slice(&head);
+                        out.extend_from_slice(body);
+                    });
+                }
             }
         }
     }

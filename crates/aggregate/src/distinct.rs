@@ -181,7 +181,11 @@ impl Distinct {
         out.extend(0_f64.to_le_bytes());
         out.extend(low.to_le_bytes());
         out.extend(high.to_le_bytes());
-        out.extend(u32::try_from(zeros).expect("at most the registers").to_le_bytes());
+        out.extend(
+            u32::try_from(zeros)
+                .expect("at most the registers")
+                .to_le_bytes(),
+        );
         out.extend(0_u32.to_le_bytes());
         out.extend_from_slice(registers.as_slice());
         out
@@ -252,9 +256,11 @@ fn set(registers: &mut [u8; REGISTERS], hash: DistinctHash) {
 
 /// The sum of two to the minus rank, of ranks below 32 and of the others: apart, so that each is exact.
 fn inverse_powers(registers: &[u8; REGISTERS]) -> (f64, f64) {
+    const EXPONENT_OF_ONE: u64 = 1_023;
+    const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
     let mut sums = (0.0, 0.0);
     for rank in registers {
-        let power = (-f64::from(*rank)).exp2();
+        let power = f64::from_bits((EXPONENT_OF_ONE - u64::from(*rank)) << MANTISSA_BITS);
         if *rank < 32 {
             sums.0 += power;
         } else {

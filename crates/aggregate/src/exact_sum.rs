@@ -56,6 +56,12 @@ impl Decimal {
 /// The greatest power of ten that an `i128` holds.
 const POWER_MAX: u32 = 38;
 
+/// The powers of ten that are floats.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+];
+
 impl Default for ExactSum {
     fn default() -> Self {
         Self(Digits::Short {
@@ -102,11 +108,26 @@ impl ExactSum {
 
     /// The nearest float.
     pub fn to_float(&self) -> f64 {
+        if let Some(quotient) = self.quotient() {
+            return quotient;
+        }
         let text = match &self.0 {
             Digits::Short { mantissa, exponent } => format!("{mantissa}e{exponent}"),
             Digits::Long(limbs) => limbs.to_string(),
         };
         text.parse().expect("a decimal is a float")
+    }
+
+    /// The nearest float, where one division gives it: both of its sides are floats, and the result is rounded once.
+    #[expect(clippy::cast_precision_loss, reason = "below 2^53 there is none")]
+    fn quotient(&self) -> Option<f64> {
+        const EXACT_END: u64 = 1 << f64::MANTISSA_DIGITS;
+        let Digits::Short { mantissa, exponent } = &self.0 else {
+            return None;
+        };
+        let mantissa = i64::try_from(*mantissa).ok()?;
+        let power = POWERS.get(usize::try_from(-exponent).ok()?)?;
+        (mantissa.unsigned_abs() < EXACT_END).then(|| mantissa as f64 / power)
     }
 
     /// The sum as an integer, if it is one and fits.

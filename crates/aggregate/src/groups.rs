@@ -10,8 +10,8 @@ use rustc_hash::FxHasher;
 use crate::bucket::{Bucket, Sample};
 use crate::key::GroupKey;
 use crate::observation::Observation;
-use crate::plan::Plan;
 use crate::partial::PartialWriter;
+use crate::plan::Plan;
 use crate::session::Stretches;
 
 /// The groups of one period that is being folded.
@@ -157,7 +157,9 @@ impl Groups {
             return bytes;
         }
         let buckets = self.buckets.iter();
-        let bytes = buckets.map(|table| table.bytes(Bucket::heap_bytes)).sum::<usize>()
+        let bytes = buckets
+            .map(|table| table.bytes(Bucket::heap_bytes))
+            .sum::<usize>()
             + self.sessions.bytes(Stretches::heap_bytes);
         self.weighed = (self.events, bytes);
         bytes
@@ -172,8 +174,9 @@ impl Groups {
             });
         }
         let sessions = self.plan.session_dimension();
-        self.sessions
-            .drain(sessions, partial, |stretches, out| stretches.encode_body(out));
+        self.sessions.drain(sessions, partial, |stretches, out| {
+            stretches.encode_body(out)
+        });
         self.events = 0;
         self.weighed = (0, 0);
     }

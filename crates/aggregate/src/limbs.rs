@@ -26,7 +26,10 @@ impl Limbs {
         let shift = exponent.rem_euclid(LIMB_DIGITS).unsigned_abs();
         let limb = u128::from(LIMB.unsigned_abs());
         // The lowest digits first, so that what is shifted still fits.
-        let (mut rest, lowest) = (digits / (limb / 10_u128.pow(shift)), digits % (limb / 10_u128.pow(shift)));
+        let (mut rest, lowest) = (
+            digits / (limb / 10_u128.pow(shift)),
+            digits % (limb / 10_u128.pow(shift)),
+        );
         self.add_part(negative, first, lowest * 10_u128.pow(shift));
         let mut index = first + 1;
         while rest > 0 {
@@ -77,7 +80,11 @@ impl Limbs {
             let limb = limbs_down.next_if(|(at, _)| *at == index);
             let limb = limb.map_or(0, |(_, limb)| *limb);
             let is_last = index == *lowest;
-            let (limb, digits) = if is_last { shortest(limb, &mut zeros) } else { (limb, 9) };
+            let (limb, digits) = if is_last {
+                shortest(limb, &mut zeros)
+            } else {
+                (limb, 9)
+            };
             mantissa = mantissa
                 .checked_mul(10_i128.pow(digits))?
                 .checked_add(limb.into())?;

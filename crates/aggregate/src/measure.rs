@@ -34,16 +34,7 @@ pub(crate) struct Measured {
 impl Measured {
     /// What there is to measure of a value; nothing of what is no number.
     pub(crate) fn of(value: &Value<'_>) -> Option<Self> {
-        let number = Number::of(value)?;
-        let decimal = match number {
-            Number::Int(number) => Decimal::of_int(number),
-            Number::Float(number) => Decimal::of_float(number),
-        };
-        Some(Self {
-            number,
-            decimal,
-            bucket: quantiles::bucket(number.to_float()),
-        })
+        Number::of(value).map(Number::measured)
     }
 }
 
@@ -54,6 +45,18 @@ impl Number {
             // Adding zero makes one of the two zeros.
             Value::Float(number) => Some(Self::Float(number + 0.0)),
             _ => None,
+        }
+    }
+
+    fn measured(self) -> Measured {
+        let decimal = match self {
+            Self::Int(number) => Decimal::of_int(number),
+            Self::Float(number) => Decimal::of_float(number),
+        };
+        Measured {
+            number: self,
+            decimal,
+            bucket: quantiles::bucket(self.to_float()),
         }
     }
 
@@ -202,6 +205,12 @@ impl Measure {
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         push_varint(out, self.count);
+        if self.count == 1
+            && let Some((only, _)) = self.extremes
+        {
+            // Everything follows from one value.
+            return only.encode(out);
+        }
         self.sum.encode(out);
         if let Some((least, greatest)) = self.extremes {
             least.encode(out);
@@ -215,6 +224,11 @@ impl Measure {
     /// Adds what an encoded measure knows.
     pub(crate) fn merge_encoded(&mut self, reader: &mut Reader<'_>) -> Option<()> {
         let count = reader.varint()?;
+        if count == 1 {
+            self.count.checked_add(1)?;
+            self.add(&Number::decode(reader)?.measured());
+            return Some(());
+        }
         self.count = self.count.checked_add(count)?;
         self.sum.merge(&ExactSum::decode(reader)?);
         if count > 0 {

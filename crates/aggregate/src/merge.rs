@@ -40,7 +40,9 @@ impl Merge {
     pub(crate) fn new(inputs: usize, fingerprint: u64) -> Self {
         Self {
             fingerprint,
-            inputs: std::iter::repeat_with(Input::default).take(inputs).collect(),
+            inputs: std::iter::repeat_with(Input::default)
+                .take(inputs)
+                .collect(),
             heap: Vec::with_capacity(inputs),
             current: Vec::with_capacity(inputs),
             behind: (0..inputs).collect(),
@@ -49,7 +51,10 @@ impl Merge {
 
     /// Gives the next chunk of an input that was asked for; none if there is none.
     pub fn feed(&mut self, input: usize, chunk: Option<Bytes>) -> Result<(), StateError> {
-        debug_assert!(self.behind.last() == Some(&input), "the chunk that was asked for");
+        debug_assert!(
+            self.behind.last() == Some(&input),
+            "the chunk that was asked for"
+        );
         match chunk {
             Some(chunk) => {
                 self.inputs[input].chunk = Some(ChunkReader::new(chunk, self.fingerprint)?);
@@ -96,14 +101,20 @@ impl Merge {
     pub(crate) fn states(&self) -> impl Iterator<Item = (usize, &[u8])> {
         self.current.iter().map(|input| {
             let reader = &self.inputs[*input];
-            let chunk = reader.chunk.as_ref().expect("an input at a group has a chunk");
+            let chunk = reader
+                .chunk
+                .as_ref()
+                .expect("an input at a group has a chunk");
             (*input, chunk.state(reader.at))
         })
     }
 
     fn key_of(&self, input: usize) -> &[u8] {
         let reader = &self.inputs[input];
-        let chunk = reader.chunk.as_ref().expect("an input at a group has a chunk");
+        let chunk = reader
+            .chunk
+            .as_ref()
+            .expect("an input at a group has a chunk");
         chunk.key(reader.at)
     }
 

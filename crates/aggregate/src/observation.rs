@@ -2,7 +2,9 @@
 
 use rowmill_model::columns::family;
 use rowmill_model::{Event, Row, Slot, Value};
-use rowmill_rowkey::{Hour, TOTAL_VALUE, TimelineKey, Timestamp};
+use rowmill_rowkey::{FactKey, Hour, TOTAL_VALUE, TimelineKey, Timestamp};
+
+use smallvec::SmallVec;
 
 use crate::bucket::Sample;
 use crate::distinct::DistinctHash;
@@ -14,7 +16,7 @@ use crate::plan::{Dimension, DimensionPlan, Plan, push_joined};
 pub struct Observation<'a> {
     /// When it happened.
     pub timestamp: Timestamp,
-    pub(crate) values: Vec<Value<'a>>,
+    pub(crate) values: SmallVec<[Value<'a>; 6]>,
 }
 
 impl Observation<'_> {
@@ -39,10 +41,10 @@ impl Plan {
             key: String::from_utf8_lossy(row.key()).into_owned(),
             problem,
         };
-        let fact = TimelineKey::decode(row.key())
-            .map_err(|it| error(it.to_string()))?
-            .fact;
-        let mut values = vec![Value::Null; self.slots.len()];
+        // Bucket and hour follow from the fact's key, and cost as much to check as to make.
+        let fact = TimelineKey::fact_bytes(row.key()).and_then(FactKey::decode);
+        let fact = fact.map_err(|it| error(it.to_string()))?;
+        let mut values = SmallVec::from_elem(Value::Null, self.slots.len());
         // Cells come by name, as columns do.
         let mut columns = self.columns.iter().peekable();
         for cell in row.cells().filter(|cell| cell.family == family::EVENT) {

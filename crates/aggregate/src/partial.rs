@@ -43,6 +43,8 @@ impl PartialWriter {
     /// Adds a group, whose key must be above all before.
     pub(crate) fn push(&mut self, key: &[u8], state: &[u8]) {
         if self.open.is_empty() {
+            // Most periods fill a chunk only in part.
+            self.open.reserve(CHUNK_BYTES / 4);
             self.open.push(FORMAT);
             self.open.extend_from_slice(&self.fingerprint.to_be_bytes());
         }

@@ -76,8 +76,12 @@ impl Quantiles {
         for index in 0..reader.count()? {
             let step = reader.signed().filter(|step| index == 0 || *step > 0)?;
             before = before.checked_add(step)?;
-            let bucket = i32::try_from(before).ok().filter(|it| it.abs() <= BUCKET_MAX)?;
-            let count = reader.varint().filter(|count| (1..=u64::MAX >> 8).contains(count))?;
+            let bucket = i32::try_from(before)
+                .ok()
+                .filter(|it| it.abs() <= BUCKET_MAX)?;
+            let count = reader
+                .varint()
+                .filter(|count| (1..=u64::MAX >> 8).contains(count))?;
             self.add_to(bucket, count);
         }
         Some(())

@@ -5,18 +5,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rowmill_model::columns::family;
 use rowmill_model::{Grain, MutationBatch};
-use rowmill_rowkey::{
-    AggregateKey, SESSIONS_DIMENSION, TOP_DIMENSION, TOTAL_VALUE,
-};
+use rowmill_rowkey::{AggregateKey, SESSIONS_DIMENSION, TOP_DIMENSION, TOTAL_VALUE};
+use smallvec::SmallVec;
 
 use crate::board::{Board, BoardEntry, rank};
 use crate::bucket::{Bucket, StateError, count_of_body};
 use crate::cells::{CellNames, families_of, name_value, replace};
 use crate::key::GroupKey;
 use crate::merge::Merge;
+use crate::partial::PartialWriter;
 use crate::period::Period;
 use crate::plan::{Dimension, Plan};
-use crate::partial::PartialWriter;
 use crate::session::{SessionPlan, Stretches};
 use crate::touched::Touched;
 
@@ -83,12 +82,11 @@ impl RollUp {
         let key = GroupKey::decode(merge.key(), &plan)?;
         let is_touched = self.touched.contains(merge.key());
         let old = merge.states().find(|(input, _)| *input == 0);
-        let mut parts: Vec<_> = merge.states().filter(|(input, _)| *input > 0).collect();
-        parts.sort_unstable_by_key(|(input, _)| *input);
-        let parts: Vec<_> = parts
-            .into_iter()
+        let parts = merge.states().filter(|(input, _)| *input > 0);
+        let mut parts: SmallVec<[_; 24]> = parts
             .map(|(input, state)| (self.parts[input - 1], state))
             .collect();
+        parts.sort_unstable_by_key(|(period, _)| *period);
         let Some(dimension) = plan.dimensions.get(key.dimension) else {
             let sessions = plan.sessions.as_ref().ok_or(StateError::OtherPlan)?;
             return self.session(sessions, merge.key(), &parts);
@@ -139,13 +137,14 @@ impl RollUp {
         let layout = &self.plan.layout;
         let mut row = replace(rows, &dimension.name, value, self.period);
         if dimension.grains.contains(&self.period.grain()) {
-            self.names.write(layout, self.period, &self.bucket, &mut row);
+            self.names
+                .write(layout, self.period, &self.bucket, &self.body, &mut row);
         }
         if matches!(self.period, Period::Day(_)) && dimension.grains.contains(&Grain::Hour) {
             for (hour, state) in parts {
                 let mut bucket = Bucket::new(layout);
                 bucket.merge_body(state)?;
-                self.names.write(layout, *hour, &bucket, &mut row);
+                self.names.write(layout, *hour, &bucket, state, &mut row);
             }
         }
         let is_shown = |grain: &Grain| dimension.grains.contains(grain);
@@ -278,18 +277,16 @@ impl RollUp {
         // Families in a row's order: the day's before the hours'.
         for (period, bucket) in self.sessions.iter().rev().filter(|(_, it)| it.count > 0) {
             is_empty = false;
-            names.write(&sessions.layout, *period, bucket, &mut row);
+            let mut body = Vec::new();
+            bucket.encode_body(&mut body);
+            names.write(&sessions.layout, *period, bucket, &body, &mut row);
         }
         close(row, is_empty, TOTAL_VALUE, self.period);
     }
 }
 
 /// Adds the group that the merge stands at to a partial, its states merged: of parts that were folded apart.
-pub fn combine(
-    plan: &Plan,
-    merge: &Merge,
-    partial: &mut PartialWriter,
-) -> Result<(), StateError> {
+pub fn combine(plan: &Plan, merge: &Merge, partial: &mut PartialWriter) -> Result<(), StateError> {
     let key = GroupKey::decode(merge.key(), plan)?;
     let mut states = merge.states().map(|(_, state)| state);
     let first = states.next().expect("a merge stands at a state");
@@ -326,12 +323,7 @@ pub fn board_name(period: Period, figure: &str) -> String {
 }
 
 /// Closes a row of which everything was set. One that is empty of the week is empty of its Monday too.
-fn close(
-    mut row: rowmill_model::RowWriter<'_>,
-    is_empty: bool,
-    value: &str,
-    period: Period,
-) {
+fn close(mut row: rowmill_model::RowWriter<'_>, is_empty: bool, value: &str, period: Period) {
     if !is_empty {
         return name_value(row, value, period.date());
     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 use rowmill_model::Pipeline;
 use rowmill_pipeline::{
-    AggregateOptions, Control, Error, IngestOptions, OpenStore, Scope, Stages, StorageEndpoint, StoreUri, open_store,
+    AggregateOptions, Control, Error, IngestOptions, OpenStore, Scope, Stages, StorageEndpoint,
+    StoreUri, open_store,
 };
 use rowmill_store::{Clock as _, Faulty, Retry, RetryBudget, Store, SystemClock, Timeout};
 

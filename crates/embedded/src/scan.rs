@@ -5,6 +5,7 @@ use fjall::{Iter, Keyspace};
 use rowmill_model::{InvalidMutation, Row, RowBuilder, RowMutation};
 use rowmill_rowkey::KeyRange;
 use rowmill_store::{Error, ErrorKind, Result, RowCells, View};
+use smallvec::SmallVec;
 
 use crate::entry;
 use crate::error;
@@ -23,6 +24,9 @@ struct Entry {
     sequence: u64,
     ops: Bytes,
 }
+
+/// The entries of a row: most often one.
+type Group = SmallVec<[Entry; 1]>;
 
 impl Entry {
     fn row(&self) -> &[u8] {
@@ -67,12 +71,12 @@ impl Rows {
     }
 
     /// All entries of the next row.
-    fn next_group(&mut self) -> Result<Vec<Entry>> {
+    fn next_group(&mut self) -> Result<Group> {
         let first = match self.ahead.take() {
             Some(entry) => Some(entry),
             None => self.next_entry()?,
         };
-        let mut group: Vec<Entry> = first.into_iter().collect();
+        let mut group: Group = first.into_iter().collect();
         if group.is_empty() {
             return Ok(group);
         }
@@ -87,18 +91,13 @@ impl Rows {
     }
 
     /// The row of a group; none if it has no cells to show.
-    fn row(&self, mut group: Vec<Entry>) -> std::result::Result<Option<Row>, InvalidMutation> {
+    fn row(&self, mut group: Group) -> std::result::Result<Option<Row>, InvalidMutation> {
         let key = row_key(&group[0].key);
+        // One entry that only sets cells is the row as it stands, unless something of it is hidden.
         if group.len() == 1
-            && let Ok(row) = Row::from_bytes(key.clone(), group[0].ops.clone())
+            && let Ok(Some(row)) = self.view.whole(key.clone(), group[0].ops.clone())
         {
-            // One entry that only sets cells is the row as it stands, unless something of it is hidden.
-            let all = row.cells().count();
-            return Ok(if self.view.select(row.cells()).count() == all {
-                Some(row)
-            } else {
-                RowBuilder::build(key, self.view.select(row.cells()))
-            });
+            return Ok(Some(row));
         }
         group.sort_unstable_by_key(|entry| entry.sequence);
         let mut cells = RowCells::default();

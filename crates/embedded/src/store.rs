@@ -39,7 +39,7 @@ const MEMTABLE_BYTES: u64 = 16 << 20;
 const BLOCK_BYTES: u32 = 16 << 10;
 
 /// How many sorted runs a table may have before they are merged: reading visits all of them, merging rewrites them.
-const RUNS_BEFORE_COMPACTION: u8 = 16;
+const RUNS_BEFORE_COMPACTION: u8 = 24;
 
 /// A store in a folder. Clones are the same store.
 #[derive(Clone)]

@@ -10,8 +10,9 @@ use rowmill_store::{Result, TableSchema, validate};
 use crate::entry;
 use crate::error;
 
-/// From so many rows on, a batch is sorted and written as finished tables of the tree instead of through the journal.
+/// From so many rows or bytes on, a batch is sorted and written as finished tables of the tree instead of through the journal.
 pub(crate) const BULK_ROWS: usize = 4_096;
+const BULK_BYTES: usize = 4 << 20;
 
 pub(crate) struct Table {
     schema: RwLock<Arc<TableSchema>>,
@@ -61,7 +62,7 @@ impl Table {
         }
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let first = reserve(batch.len() as u64);
-        let written = if valid.len() < self.bulk_rows {
+        let written = if valid.len() < self.bulk_rows && batch.bytes() < BULK_BYTES {
             self.write_journal(database, batch, &valid, first)
         } else {
             self.write_sorted(batch, &valid, first)

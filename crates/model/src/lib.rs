@@ -54,10 +54,10 @@ pub use mutation::{
     TIMESTAMP_MICROS_STEP,
 };
 pub use pipeline::{
-    AggregateSpec, Bound, CsvSpec, DimensionSource, DistinctSpec, EventIdSpec, EventSpec, FieldSpec,
-    Grain, Located, Location, MeasureSpec, Path, Pipeline, PipelineError, Problem, RejectLimit,
-    RetentionSpec, RuleSpec, SessionSpec, Statistic, TimestampFormat, TimestampSpec, TopSpec, Unknown,
-    UserIdSpec,
+    AggregateSpec, Bound, CsvSpec, DimensionSource, DistinctSpec, EventIdSpec, EventSpec,
+    FieldSpec, Grain, Located, Location, MeasureSpec, Path, Pipeline, PipelineError, Problem,
+    RejectLimit, RetentionSpec, RuleSpec, SessionSpec, Statistic, TimestampFormat, TimestampSpec,
+    TopSpec, Unknown, UserIdSpec,
 };
 pub use row::{Cell, Cells, Row, RowBuilder};
 pub use tables::{FamilySpec, GcRule, TABLES, TableSpec};

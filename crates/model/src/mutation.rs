@@ -349,6 +349,11 @@ impl<'a> Mutations<'a> {
         }
     }
 
+    /// Whether it ended at bytes that are no operation.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.failed
+    }
+
     /// The next operation; `Err` if the bytes are none.
     fn step(&mut self) -> Result<Option<Mutation<'a>>, InvalidMutation> {
         loop {
@@ -435,6 +440,11 @@ fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], InvalidMutati
 }
 
 fn take_bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], InvalidMutation> {
+    // Nearly all are short.
+    if let Some((&count @ ..0x80, tail)) = rest.split_first() {
+        *rest = tail;
+        return take(rest, usize::from(count));
+    }
     let mut count = 0_usize;
     for shift in (0..usize::BITS).step_by(7) {
         let byte = take(rest, 1)?[0];

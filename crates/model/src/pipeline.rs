@@ -16,7 +16,8 @@ use crate::finding::Severity;
 use crate::value::{Value, ValueType};
 
 pub use aggregates::{
-    AggregateSpec, DimensionSource, DistinctSpec, Grain, MeasureSpec, SessionSpec, Statistic, TopSpec,
+    AggregateSpec, DimensionSource, DistinctSpec, Grain, MeasureSpec, SessionSpec, Statistic,
+    TopSpec,
 };
 pub use problem::{Location, PipelineError, Problem};
 pub use retention::RetentionSpec;

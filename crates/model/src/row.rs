@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::mutation::{InvalidMutation, Mutation, MutationBatch, Mutations, RowMutation};
+use crate::mutation::{InvalidMutation, Mutation, MutationBatch, Mutations};
 
 /// A row: its key and its cells, ordered by family, qualifier, and newest first.
 ///
@@ -18,16 +18,30 @@ pub struct Row {
 impl Row {
     /// A row of bytes that a store kept. Fails if they are not the cells of a row, in a row's order.
     pub fn from_bytes(key: Bytes, cells: Bytes) -> Result<Self, InvalidMutation> {
-        RowMutation::from_bytes(&key, &cells)?;
+        Self::from_bytes_if(key, cells, |_, _| true)?.ok_or(InvalidMutation)
+    }
+
+    /// The same, if every one of its cells is wanted, each of which is asked for with the one before it; none if any is not.
+    pub fn from_bytes_if(
+        key: Bytes,
+        cells: Bytes,
+        mut is_wanted: impl for<'c> FnMut(Option<&Cell<'c>>, &Cell<'c>) -> bool,
+    ) -> Result<Option<Self>, InvalidMutation> {
+        let mut mutations = Mutations::new(&cells);
         let mut previous: Option<Cell<'_>> = None;
-        for mutation in Mutations::new(&cells) {
+        let mut all = true;
+        for mutation in mutations.by_ref() {
             let cell = Cell::of(mutation).ok_or(InvalidMutation)?;
             if previous.is_some_and(|previous| !previous.sorts_before(&cell)) {
                 return Err(InvalidMutation);
             }
+            all = all && is_wanted(previous.as_ref(), &cell);
             previous = Some(cell);
         }
-        Ok(Self { key, cells })
+        if mutations.is_broken() {
+            return Err(InvalidMutation);
+        }
+        Ok(all.then_some(Self { key, cells }))
     }
 
     /// The row key.
@@ -87,6 +101,10 @@ impl<'a> Cell<'a> {
     }
 
     fn sorts_before(&self, other: &Self) -> bool {
+        // Most often they are of one family, named once.
+        if std::ptr::eq(self.family, other.family) && self.qualifier < other.qualifier {
+            return true;
+        }
         (self.family, self.qualifier, other.timestamp_micros)
             < (other.family, other.qualifier, self.timestamp_micros)
     }

@@ -121,7 +121,8 @@ pub async fn aggregate(
     let report = if options.merge_only {
         job.merge_shards().await?
     } else if options.shard.is_alone() {
-        job.weeks(hours, Work::Fold, options.scope != Scope::Pending, &seen).await?
+        job.weeks(hours, Work::Fold, options.scope != Scope::Pending, &seen)
+            .await?
     } else {
         job.shard(hours, seen).await?
     };
@@ -284,8 +285,13 @@ impl Job<'_> {
         }
         if !expired.is_empty() {
             let hours = expired.values().map(Changes::len).sum::<u64>();
-            tracing::warn!(hours, "older than what the timeline keeps, left as they are");
-            let of_expired = seen.iter().filter(|(hour, _)| expired.contains_key(&hour.date()));
+            tracing::warn!(
+                hours,
+                "older than what the timeline keeps, left as they are"
+            );
+            let of_expired = seen
+                .iter()
+                .filter(|(hour, _)| expired.contains_key(&hour.date()));
             clear(&**self.store, of_expired).await?;
         }
         Ok(report)
@@ -304,9 +310,14 @@ impl Job<'_> {
 
     /// Those of which the timeline has every event, and those of which it may have dropped some.
     fn split_expired(&self, days: Days) -> (Days, Days) {
-        let kept = self.stages.pipeline.retention_seconds(table::TIMELINE, "event");
+        let kept = self
+            .stages
+            .pipeline
+            .retention_seconds(table::TIMELINE, "event");
         let oldest = kept.map_or(i64::MIN, |seconds| {
-            let micros = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+            let micros = i64::try_from(seconds)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(1_000_000);
             self.options.now.micros().saturating_sub(micros)
         });
         days.into_iter()

@@ -4,9 +4,7 @@ use futures::TryStreamExt as _;
 use rowmill_aggregate::{BoardEntry, Period, StoredBucket, board_name, rank, read_board, read_row};
 use rowmill_model::columns::table;
 use rowmill_model::{Grain, StoredEvent};
-use rowmill_rowkey::{
-    AggregateKey, Date, FactKey, SESSIONS_DIMENSION, TOP_DIMENSION, Timestamp,
-};
+use rowmill_rowkey::{AggregateKey, Date, FactKey, SESSIONS_DIMENSION, TOP_DIMENSION, Timestamp};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
 use crate::error::Error;

@@ -39,7 +39,9 @@ impl Sheet {
         let of_sessions = of_sessions.flat_map(|plan| plan.layout().figure_names().split_off(1));
         let columns = fixed.into_iter().chain(stages.plan.figure_names());
         Self {
-            columns: columns.chain(of_sessions.map(|name| format!("session_{name}"))).collect(),
+            columns: columns
+                .chain(of_sessions.map(|name| format!("session_{name}")))
+                .collect(),
         }
     }
 }
@@ -80,7 +82,13 @@ impl SheetRow {
             let of_events = stages.plan.figure_names().len() - 1;
             figures.splice(1..1, vec![Cow::Borrowed(""); of_events]);
         }
-        Self::of_figures(stages, stored.period, &stored.dimension, &stored.value, figures)
+        Self::of_figures(
+            stages,
+            stored.period,
+            &stored.dimension,
+            &stored.value,
+            figures,
+        )
     }
 
     /// The row of a place on a leaderboard.
@@ -132,9 +140,7 @@ impl SheetRow {
 }
 
 /// The fields that the schema does not name, as one JSON object.
-fn unknown_object(
-    fields: &[(Cow<'_, str>, Cow<'_, str>)],
-) -> Option<String> {
+fn unknown_object(fields: &[(Cow<'_, str>, Cow<'_, str>)]) -> Option<String> {
     let member = |(name, json): &(Cow<'_, str>, Cow<'_, str>)| {
         format!(
             "{}:{json}",

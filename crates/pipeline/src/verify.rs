@@ -8,7 +8,7 @@
 mod source;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rowmill_objects::Endpoint;
@@ -18,6 +18,7 @@ use crate::control::Control;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::file_ledger::{FileLedger, FileStatus};
+use crate::marks::marks;
 use crate::runs::{Run, RunKind, RunStatus, file_ledgers, runs};
 use crate::stages::Stages;
 
@@ -181,7 +182,8 @@ pub async fn verify(
     if let Some(found) = &found {
         (report.facts, report.timeline, report.letters) =
             (found.facts, found.timeline.rows, found.letters);
-        store::check_timeline(stages, store, found, &mut report, control).await?;
+        let open = open(&**store, &runs).await?;
+        store::check_timeline(stages, store, found, &open, &mut report, control).await?;
         store::check_letters(found, &mut report);
     }
     for ledger in all.iter().filter(asked) {
@@ -203,6 +205,23 @@ pub async fn verify(
         });
     }
     Ok(report)
+}
+
+/// What is being written, or was when a process died.
+async fn open(store: &dyn Store, runs: &[Run]) -> Result<store::Open, Error> {
+    let is_over = |run: &&Run| matches!(run.status, RunStatus::Done | RunStatus::Damaged);
+    let runs: BTreeSet<_> = runs
+        .iter()
+        .filter(|run| !is_over(run))
+        .map(|run| run.run.clone().into_bytes())
+        .collect();
+    let hours = if runs.is_empty() {
+        BTreeSet::new()
+    } else {
+        let hours = marks(store).await?.into_keys();
+        hours.map(|hour| hour.to_string().into_bytes()).collect()
+    };
+    Ok(store::Open { runs, hours })
 }
 
 fn check_asked(options: &VerifyOptions, runs: &[Run], is_found: bool) -> Result<(), Error> {

@@ -53,14 +53,19 @@ pub enum DimensionValue<'a> {
 impl<'a> DimensionValue<'a> {
     /// The value `text`, cut if it does not fit into a key.
     pub fn new(text: impl Into<Cow<'a, str>>) -> Self {
+        // A byte takes at most three once encoded.
+        const SHORT_BYTES: usize = PART_BYTES_MAX / 3;
         let text = text.into();
+        if text.len() <= SHORT_BYTES {
+            return Self::Whole(text);
+        }
         let mut encoded = Vec::new();
         part::push_unbounded(&mut encoded, &text);
         if encoded.len() <= PART_BYTES_MAX {
             return Self::Whole(text);
         }
         let room = PART_BYTES_MAX - CUT.len() - HASH_DIGITS;
-        // A byte takes at most three once encoded, so a third of the room is always enough.
+        // A third of the room is always enough.
         let mut end = room / 3;
         while !text.is_char_boundary(end) {
             end -= 1;
@@ -160,7 +165,10 @@ impl<'a> AggregateKey<'a> {
     pub fn shown() -> Vec<KeyRange> {
         let hidden = [PARTIAL_DIMENSION, TOP_DIMENSION].map(|name| {
             let range = Self::dimension(name).expect("a name of letters is a key's part");
-            (range.start, range.end.expect("a prefix of letters has an end"))
+            (
+                range.start,
+                range.end.expect("a prefix of letters has an end"),
+            )
         });
         let mut ranges = vec![KeyRange::all()];
         for (start, end) in hidden {
@@ -208,5 +216,10 @@ fn value_prefix(dimension: &str, value: &DimensionValue<'_>) -> Result<Vec<u8>, 
 }
 
 fn push_date(out: &mut Vec<u8>, date: Date) {
-    out.extend_from_slice(date.to_string().as_bytes());
+    let (year, month, day) = date.civil();
+    part::push_digits(out, u64::from(year.unsigned_abs()), 4);
+    out.push(b'-');
+    part::push_digits(out, u64::from(month), 2);
+    out.push(b'-');
+    part::push_digits(out, u64::from(day), 2);
 }

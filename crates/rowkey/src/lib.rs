@@ -38,14 +38,15 @@ mod time;
 mod timeline;
 
 pub use aggregate::{
-    AggregateKey, DimensionValue, PARTIAL_DIMENSION, SESSIONS_DIMENSION, TOP_DIMENSION, TOTAL_DIMENSION,
-    TOTAL_VALUE,
+    AggregateKey, DimensionValue, PARTIAL_DIMENSION, SESSIONS_DIMENSION, TOP_DIMENSION,
+    TOTAL_DIMENSION, TOTAL_VALUE,
 };
 pub use error::{Error, ErrorKind, Part};
 pub use fact::{FactKey, ReversedTimestamp};
 pub use part::{KEY_BYTES_MAX, PART_BYTES_MAX};
 pub use range::KeyRange;
 pub use state::{
-    AGGREGATE_PLAN_KEY, ShardKey, DeadLetterKey, FileKey, PendingKey, ResolvedKey, RunKey};
+    AGGREGATE_PLAN_KEY, DeadLetterKey, FileKey, PendingKey, ResolvedKey, RunKey, ShardKey,
+};
 pub use time::{Date, Hour, Timestamp};
 pub use timeline::{TIMELINE_BUCKETS, TimelineKey};

@@ -42,11 +42,11 @@ impl<'a> TimelineKey<'a> {
         part::expect_more(rest, Part::UserId)
     }
 
-    /// The hour of a key's bytes, without a look at the rest; none if there is no hour.
-    pub fn hour_of(bytes: &[u8]) -> Option<Hour> {
+    /// The text of the hour in a key's bytes, `2018-11-15T14`, without a look at the rest; none if there is none.
+    pub fn hour_text(bytes: &[u8]) -> Option<&[u8]> {
         let (_, rest) = part::split(bytes);
         let (hour, _) = part::split(rest?);
-        std::str::from_utf8(hour).ok()?.parse().ok()
+        Some(hour)
     }
 
     /// The fact key within the key's bytes, with the hour checked against it.

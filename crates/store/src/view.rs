@@ -1,6 +1,7 @@
 //! Which cells of a row a scan shows.
 
-use rowmill_model::{Cell, GcRule};
+use bytes::Bytes;
+use rowmill_model::{Cell, GcRule, InvalidMutation, Row};
 use rowmill_rowkey::Timestamp;
 
 use crate::admin::TableSchema;
@@ -79,6 +80,19 @@ impl View {
                 self.shows(cell, version) && self.cells_per_column.is_none_or(|most| shown < most);
             shown += u32::from(kept);
             kept
+        })
+    }
+
+    /// The row of bytes that a store kept, if all of its cells are shown; none if any is not.
+    pub fn whole(&self, key: Bytes, cells: Bytes) -> Result<Option<Row>, InvalidMutation> {
+        let mut version = 0;
+        Row::from_bytes_if(key, cells, |previous, cell| {
+            let is_same = previous.is_some_and(|previous| {
+                previous.qualifier == cell.qualifier && previous.family == cell.family
+            });
+            version = if is_same { version + 1 } else { 1 };
+            // All before it are shown.
+            self.shows(cell, version) && self.cells_per_column.is_none_or(|most| version <= most)
         })
     }
 

@@ -8,8 +8,8 @@ use rowmill_aggregate::Period;
 use rowmill_ingest::Format;
 use rowmill_model::Grain;
 use rowmill_pipeline::{
-    GenerateOptions, Inputs, OpenStore, Scope, Sheet, SheetRow, Stages, StatsQuery,
-    StoreUri, TopQuery, UserQuery, aggregate, ingest, open_store, stats, top, user_events,
+    GenerateOptions, Inputs, OpenStore, Scope, Sheet, SheetRow, Stages, StatsQuery, StoreUri,
+    TopQuery, UserQuery, aggregate, ingest, open_store, stats, top, user_events,
 };
 
 use super::{aggregate as aggregate_command, generate, ledger};
@@ -44,7 +44,13 @@ pub(crate) async fn run(arguments: &DemoArguments, printer: &mut Printer) -> Res
         return Ok(ledger::status(&report, false, printer));
     }
     printer.line("")?;
-    let done = aggregate(&stages, &store.store, &session::aggregate_options(Scope::Pending), &control).await?;
+    let done = aggregate(
+        &stages,
+        &store.store,
+        &session::aggregate_options(Scope::Pending),
+        &control,
+    )
+    .await?;
     aggregate_command::print(done, printer)?;
     show_results(&stages, &store, printer).await?;
     show_commands(&folder, &config, &store_uri, printer)?;
@@ -117,7 +123,9 @@ async fn show_results(
     };
     let days = stats(stages, store, &total).await?;
     let last = days.last().map(|day| day.period.date());
-    let rows = days.iter().map(|bucket| SheetRow::of_bucket(stages, bucket));
+    let rows = days
+        .iter()
+        .map(|bucket| SheetRow::of_bucket(stages, bucket));
     printer.rows(&aggregates, &rows.collect::<Vec<_>>())?;
     let Some(last) = last else { return Ok(()) };
 
@@ -132,7 +140,8 @@ async fn show_results(
         limit: 5,
     };
     let places = top(stages, store, &songs).await?.into_iter();
-    let rows = places.map(|place| SheetRow::of_place(stages, songs.period, &songs.dimension, place));
+    let rows =
+        places.map(|place| SheetRow::of_place(stages, songs.period, &songs.dimension, place));
     printer.rows(&aggregates, &rows.collect::<Vec<_>>())?;
 
     heading(printer, "The latest events of user 7")?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use rowmill_model::{GcRule, RetentionSpec};
 use rowmill_pipeline::{
-    Control, Error, IngestOptions, IngestReport, Inputs, OpenStore, Scope,
-    PreparedInputs, Stages, aggregate, check as check_inputs, ingest,
+    Control, Error, IngestOptions, IngestReport, Inputs, OpenStore, PreparedInputs, Scope, Stages,
+    aggregate, check as check_inputs, ingest,
 };
 use rowmill_store::{Clock as _, SystemClock};
 
@@ -64,7 +64,13 @@ pub(crate) async fn run_all(
         return Ok(status);
     }
     let progress = Progress::watch("aggregating", &control, 0, printer.is_quiet());
-    let done = aggregate(&stages, &store.store, &session::aggregate_options(Scope::Pending), &control).await?;
+    let done = aggregate(
+        &stages,
+        &store.store,
+        &session::aggregate_options(Scope::Pending),
+        &control,
+    )
+    .await?;
     drop(progress);
     aggregate_command::print(done, printer)?;
     Ok(status)

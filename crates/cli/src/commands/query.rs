@@ -74,7 +74,9 @@ async fn print_stats(
         to: arguments.to,
     };
     let found = stats(stages, &*store.store, &query).await?;
-    let rows = found.iter().map(|bucket| SheetRow::of_bucket(stages, bucket));
+    let rows = found
+        .iter()
+        .map(|bucket| SheetRow::of_bucket(stages, bucket));
     print_aggregates(stages, rows.collect(), printer)
 }
 

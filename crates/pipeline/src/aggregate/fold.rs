@@ -74,8 +74,13 @@ impl Folder {
         groups: &mut Groups,
     ) -> Result<(Spool, u64), Error> {
         let (mut spills, mut events) = (Vec::new(), 0);
+        let hour = hour.to_string();
         for rows in scans {
-            while let Some(row) = rows.as_mut().next_if(|row| is_of(row, hour)).await {
+            while let Some(row) = rows
+                .as_mut()
+                .next_if(|row| is_of(row, hour.as_bytes()))
+                .await
+            {
                 let row = row?;
                 let observation = self.plan.observe(&row).map_err(row_error)?;
                 groups.add(&observation);
@@ -123,9 +128,9 @@ impl Folder {
 }
 
 /// Whether a row of the timeline is of that hour. What cannot be read is, so that it is complained of.
-fn is_of(row: &Result<Row, StoreError>, hour: Hour) -> bool {
+fn is_of(row: &Result<Row, StoreError>, hour: &[u8]) -> bool {
     match row {
-        Ok(row) => TimelineKey::hour_of(row.key()).is_none_or(|found| found <= hour),
+        Ok(row) => TimelineKey::hour_text(row.key()).is_none_or(|found| found <= hour),
         Err(_) => true,
     }
 }

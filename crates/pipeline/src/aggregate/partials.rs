@@ -209,7 +209,9 @@ pub(crate) async fn hours(
         };
         let hour = hour_of(row.key(), kind).ok_or_else(|| {
             let key = String::from_utf8_lossy(row.key()).into_owned();
-            Error::Row(format!("the row {key:?} of events_aggregate has no valid key"))
+            Error::Row(format!(
+                "the row {key:?} of events_aggregate has no valid key"
+            ))
         })?;
         hours.push(hour);
         let past = KeyRange::prefix(prefix(&format!("{kind}{hour}"))).end;

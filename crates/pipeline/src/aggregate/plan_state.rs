@@ -28,7 +28,9 @@ struct PlanState {
 
 async fn read(store: &dyn Store) -> Result<Option<PlanState>, Error> {
     let row = store.row(table::STATE, AGGREGATE_PLAN_KEY).await?;
-    let json = row.as_ref().and_then(|row| row.value(family::STATE, state::PLAN.as_bytes()));
+    let json = row
+        .as_ref()
+        .and_then(|row| row.value(family::STATE, state::PLAN.as_bytes()));
     let state = json.map(serde_json::from_slice).transpose();
     state.map_err(|error| Error::Row(format!("what is aggregated cannot be read: {error}")))
 }
@@ -84,7 +86,10 @@ pub(super) async fn check(
         .filter(|column| !found.timeline.contains(column))
         .map(|column| format!("`{}`", column.split(' ').next().unwrap_or(column)))
         .collect();
-    let is_empty = store.rows(table::TIMELINE, Scan::all().with_limit(1)).await?.is_empty();
+    let is_empty = store
+        .rows(table::TIMELINE, Scan::all().with_limit(1))
+        .await?
+        .is_empty();
     if !missing.is_empty() && !is_empty {
         return Err(Error::Query(format!(
             "the timeline lacks {} of events that are stored already; run `rowmill aggregate --rebuild`, which reads the facts",
@@ -118,7 +123,8 @@ pub(super) async fn complete(stages: &Stages, store: &Arc<dyn Store>) -> Result<
 
 fn changed(found: &PlanState, wanted: &[String]) -> String {
     if !found.complete && found.description == wanted {
-        return "the aggregates were not made anew to their end; run `rowmill aggregate --all`".into();
+        return "the aggregates were not made anew to their end; run `rowmill aggregate --all`"
+            .into();
     }
     let new = wanted.iter().filter(|it| !found.description.contains(it));
     let gone = found.description.iter().filter(|it| !wanted.contains(it));

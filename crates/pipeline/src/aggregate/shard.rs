@@ -142,7 +142,13 @@ impl Job<'_> {
             flush(self.store, &mut batch, 0).await?;
         }
         let mut batch = MutationBatch::new();
-        let mut row = batch.row(&ShardKey { index: shard.index, count: shard.count }.encode());
+        let mut row = batch.row(
+            &ShardKey {
+                index: shard.index,
+                count: shard.count,
+            }
+            .encode(),
+        );
         let json = serde_json::to_vec(&word).expect("a word is JSON");
         row.set(family::STATE, state::SHARD.as_bytes(), 0, &json);
         row.finish();
@@ -152,7 +158,10 @@ impl Job<'_> {
 
     /// What shards have said, of this plan.
     async fn words(&self) -> Result<Vec<Word>, Error> {
-        let rows = self.store.rows(table::STATE, Scan::range(ShardKey::all())).await?;
+        let rows = self
+            .store
+            .rows(table::STATE, Scan::range(ShardKey::all()))
+            .await?;
         let mut words = Vec::new();
         for row in &rows {
             if let Some(json) = row.value(family::STATE, state::SHARD.as_bytes()) {
@@ -177,7 +186,10 @@ impl Job<'_> {
             let Some(of_all) = of_all else { continue };
             let hour: Hour = hour.parse().map_err(super::row_error)?;
             let of_all = |mark: &&String| of_all.iter().all(|marks| marks.contains(*mark));
-            let marks = marks.iter().filter(of_all).map(|mark| mark.clone().into_bytes());
+            let marks = marks
+                .iter()
+                .filter(of_all)
+                .map(|mark| mark.clone().into_bytes());
             seen.insert(hour, marks.collect());
             let day = days.entry(hour.date()).or_insert_with(Changes::default);
             day.add(hour.of_day());
@@ -206,7 +218,13 @@ impl Job<'_> {
     async fn forget(&self, words: &[Word]) -> Result<(), Error> {
         let mut batch = MutationBatch::new();
         for Word { index, count, .. } in words {
-            let mut row = batch.row(&ShardKey { index: *index, count: *count }.encode());
+            let mut row = batch.row(
+                &ShardKey {
+                    index: *index,
+                    count: *count,
+                }
+                .encode(),
+            );
             row.delete_row();
             row.finish();
         }

@@ -111,7 +111,10 @@ impl Week {
         let days: Vec<Day> = days.buffered(2).try_collect().await?;
         let mut report = AggregateReport {
             hours: days.iter().map(Day::hours_with_events).sum(),
-            days: days.iter().map(|day| u64::from(day.hours_with_events() > 0)).sum(),
+            days: days
+                .iter()
+                .map(|day| u64::from(day.hours_with_events() > 0))
+                .sum(),
             weeks: u64::from(days.iter().any(|day| day.hours_with_events() > 0)),
             events: days.iter().map(|day| day.events).sum(),
             ..AggregateReport::default()
@@ -222,7 +225,9 @@ impl Week {
         let mut sources = vec![Source::stored(store, Owner::Period(period))];
         let mut parts = Vec::new();
         for date in (0..7).filter_map(|days| self.monday.plus_days(days)) {
-            let changed = days.iter().find(|day| day.date == date && day.touched.is_some());
+            let changed = days
+                .iter()
+                .find(|day| day.date == date && day.touched.is_some());
             sources.push(match changed {
                 Some(day) => Source::spool(&day.partial),
                 None => Source::stored(store, Owner::Period(Period::Day(date))),
@@ -257,7 +262,11 @@ impl Week {
         full.push(batch);
         let mut rows = rows.lock().await;
         for batch in full {
-            rows.0.append(&batch);
+            if rows.0.is_empty() {
+                rows.0 = batch;
+            } else {
+                rows.0.append(&batch);
+            }
             if rows.0.bytes() >= BATCH_BYTES {
                 let batch = std::mem::take(&mut rows.0);
                 rows.1 += batch.len() as u64;

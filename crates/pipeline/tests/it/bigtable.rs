@@ -93,8 +93,10 @@ async fn tables(opened: &OpenStore, file: &Path) -> Vec<(&'static str, Vec<Row>)
         table::DEAD_LETTERS,
         table::STATE,
     ] {
-        let rows = opened.store.rows(name, Scan::all()).await.unwrap();
+        let mut rows = opened.store.rows(name, Scan::all()).await.unwrap();
         assert!(!rows.is_empty(), "{name}");
+        // Marks are named by batches, which the two stores like of other sizes.
+        rows.retain(|row| !row.key().starts_with(b"pending#"));
         tables.push((name, rows));
     }
     tables

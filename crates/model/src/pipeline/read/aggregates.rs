@@ -86,8 +86,12 @@ pub(super) fn sessions(
     let gap = section.string("gap");
     let problems = section.problems;
     let spec = match (field, gap) {
-        (Some(field), None) => slot(problems, pipeline, &field.value, field.start)
-            .map(|slot| SessionSpec { slot, gap_micros: None }),
+        (Some(field), None) => {
+            slot(problems, pipeline, &field.value, field.start).map(|slot| SessionSpec {
+                slot,
+                gap_micros: None,
+            })
+        }
         (None, Some(gap)) => {
             let micros = gap_micros(&gap.value);
             if micros.is_none() {
