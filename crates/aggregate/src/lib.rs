@@ -39,6 +39,7 @@ mod plan;
 mod quantiles;
 mod rollup;
 mod session;
+mod straight;
 mod touched;
 
 pub use board::{BoardEntry, rank, read_board};
@@ -57,4 +58,5 @@ pub use plan::{Plan, description};
 pub use quantiles::Quantiles;
 pub use rollup::{RollUp, board_name, combine};
 pub use session::SessionPlan;
+pub use straight::{Straight, StraightRows};
 pub use touched::{Touched, TouchedKeys};

@@ -98,7 +98,7 @@ impl Merge {
     }
 
     /// The present group's states, each with the input it is of; in no order.
-    pub(crate) fn states(&self) -> impl Iterator<Item = (usize, &[u8])> {
+    pub fn states(&self) -> impl Iterator<Item = (usize, &[u8])> {
         self.current.iter().map(|input| {
             let reader = &self.inputs[*input];
             let chunk = reader

@@ -82,6 +82,14 @@ impl Plan {
         }
     }
 
+    /// Whether an event counts for a value of a dimension.
+    pub fn counts(&self, dimension: &str, value: &str, observation: &Observation<'_>) -> bool {
+        let mut text = String::new();
+        let of_name = |it: &&Dimension| it.name == dimension;
+        let dimension = self.dimensions.iter().find(of_name);
+        dimension.is_some_and(|it| self.value_of(it, observation, &mut text) && text == value)
+    }
+
     /// Works out what the event adds to its buckets.
     pub(crate) fn sample(&self, observation: &Observation<'_>, sample: &mut Sample) {
         let measured = self.measured.iter();

@@ -41,7 +41,7 @@ impl PartialWriter {
     }
 
     /// Adds a group, whose key must be above all before.
-    pub(crate) fn push(&mut self, key: &[u8], state: &[u8]) {
+    pub fn push(&mut self, key: &[u8], state: &[u8]) {
         if self.open.is_empty() {
             // Most periods fill a chunk only in part.
             self.open.reserve(CHUNK_BYTES / 4);

@@ -135,6 +135,14 @@ impl Store for BigtableStore {
         Ok(each.map(|outcome| outcome.map_err(Into::into)).collect())
     }
 
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        let samples = self.client.sample_row_keys(table).await?.into_iter();
+        let mut keys: Vec<_> = samples.map(|sample| sample.row_key.to_vec()).collect();
+        // The last sample stands for the table's end, by an empty key or one beyond every row.
+        keys.retain(|key| !key.is_empty());
+        Ok(keys)
+    }
+
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
         let (store, table) = (self.clone(), table.to_owned());
         let rows = async move {

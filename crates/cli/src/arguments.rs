@@ -1,15 +1,20 @@
 //! The command line, as clap reads it.
 
+mod aggregates;
 mod letters;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rowmill_model::{Grain, RejectLimit};
+use rowmill_model::RejectLimit;
 use rowmill_pipeline::DUPLICATE_WINDOW;
 use rowmill_rowkey::{Date, Timestamp};
 use rowmill_store::Chaos;
 
+pub(crate) use aggregates::{
+    AggregateArguments, CountArguments, DeleteArguments, ExplainArguments, Query,
+    QueryArguments, StatsArguments, TopArguments, UserArguments,
+};
 pub(crate) use letters::{
     Dlq, ExportLetters, LetterFilterArguments, ListLetters, PurgeArguments, ReplayArguments, Runs,
     VerifyArguments,
@@ -128,13 +133,14 @@ pub(crate) enum Command {
     Check(InputArguments),
     /// Read files into the fact table
     Ingest(IngestArguments),
-    /// Aggregate the hours that changed, or a range of dates
+    /// Aggregate the hours that changed, a range of dates, or everything anew
     Aggregate(AggregateArguments),
     /// Ingest, aggregate, and sum up
     Run(IngestArguments),
     /// Ask: a user's events, a value's statistics, the top values of a day
-    #[command(subcommand)]
-    Query(Query),
+    Query(QueryArguments),
+    /// Delete everything there is of a user, and mark the hours to be aggregated anew
+    Delete(DeleteArguments),
     /// Write a whole table for other tools
     Export(ExportArguments),
     /// Dead letters: records that were rejected
@@ -214,108 +220,6 @@ impl From<InputFormat> for rowmill_ingest::Format {
             InputFormat::Json => Self::Json,
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AggregateArguments {
-    /// From this date on, instead of the hours that changed
-    #[arg(long, value_name = "DATE")]
-    pub(crate) from: Option<Date>,
-    /// Up to this date, included
-    #[arg(long, value_name = "DATE")]
-    pub(crate) to: Option<Date>,
-    /// All there is, after a change of measures or dimensions
-    #[arg(long, conflicts_with_all = ["from", "to"])]
-    pub(crate) all: bool,
-    /// Say how much there is to do, and write nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Query {
-    /// A user's events, newest first
-    User(UserArguments),
-    /// One value's statistics over time
-    Stats(StatsArguments),
-    /// The values of a dimension with the greatest figures in an hour, on a day, or in a week
-    Top(TopArguments),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct UserArguments {
-    /// The user
-    #[arg(required_unless_present = "without")]
-    pub(crate) user_id: Option<String>,
-    /// The events that have no user
-    #[arg(long, conflicts_with = "user_id")]
-    pub(crate) without: bool,
-    /// At or after this time: a date, or an RFC 3339 time
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(crate) from: Option<Timestamp>,
-    /// Before this time: a date, or an RFC 3339 time
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(crate) to: Option<Timestamp>,
-    /// So many at most
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
-    pub(crate) limit: u64,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct StatsArguments {
-    /// The dimension; _total is everything
-    #[arg(default_value = "_total")]
-    pub(crate) dimension: String,
-    /// The value
-    #[arg(default_value = "all")]
-    pub(crate) value: String,
-    /// By which length of time
-    #[arg(long, value_enum, default_value_t = GrainArgument::Day)]
-    pub(crate) by: GrainArgument,
-    /// On or after this date
-    #[arg(long, value_name = "DATE")]
-    pub(crate) from: Option<Date>,
-    /// On or before this date
-    #[arg(long, value_name = "DATE")]
-    pub(crate) to: Option<Date>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum GrainArgument {
-    /// Clock hours
-    Hour,
-    /// Days
-    Day,
-    /// Weeks from Monday
-    Week,
-}
-
-impl From<GrainArgument> for Grain {
-    fn from(grain: GrainArgument) -> Self {
-        match grain {
-            GrainArgument::Hour => Self::Hour,
-            GrainArgument::Day => Self::Day,
-            GrainArgument::Week => Self::Week,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TopArguments {
-    /// The dimension
-    pub(crate) dimension: String,
-    /// The day, as 2018-11-15; an hour, as 2018-11-15T14; with --week any day of the week
-    #[arg(long, value_name = "DATE|HOUR")]
-    pub(crate) on: String,
-    /// The whole week
-    #[arg(long)]
-    pub(crate) week: bool,
-    /// The figure to order by
-    #[arg(long, value_name = "FIGURE", default_value = "count")]
-    pub(crate) by: String,
-    /// So many at most
-    #[arg(long, value_name = "COUNT", default_value_t = 10)]
-    pub(crate) limit: usize,
 }
 
 #[derive(Debug, Subcommand)]

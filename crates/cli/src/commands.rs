@@ -1,6 +1,7 @@
 //! One file for each command.
 
 mod aggregate;
+mod delete;
 mod demo;
 mod dlq;
 mod export;
@@ -27,7 +28,8 @@ pub(crate) async fn run(arguments: Arguments, printer: &mut Printer) -> Result<E
         Command::Ingest(arguments) => ingest::run(&global, &arguments, printer).await,
         Command::Aggregate(arguments) => aggregate::run(&global, &arguments, printer).await,
         Command::Run(arguments) => ingest::run_all(&global, &arguments, printer).await,
-        Command::Query(query) => query::run(&global, &query, printer).await,
+        Command::Query(arguments) => query::run(&global, &arguments, printer).await,
+        Command::Delete(arguments) => delete::run(&global, &arguments, printer).await,
         Command::Export(arguments) => export::run(&global, &arguments, printer).await,
         Command::Dlq(dlq) => dlq::run(&global, &dlq, printer).await,
         Command::Runs(runs) => runs::run(&global, &runs, printer).await,

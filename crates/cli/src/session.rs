@@ -107,16 +107,19 @@ pub(crate) fn storage(global: &Global) -> StorageEndpoint {
     }
 }
 
+/// What this process is called in what it writes: no other has that name.
+pub(crate) fn process_name() -> String {
+    format!("{}-{}", SystemClock.now(), std::process::id())
+}
+
 /// The options of a run that begins now.
 pub(crate) fn ingest_options() -> IngestOptions {
-    let now = SystemClock.now();
-    IngestOptions::new(format!("{now}-{}", std::process::id()), now)
+    IngestOptions::new(process_name(), SystemClock.now())
 }
 
 /// The options of an aggregation that begins now.
 pub(crate) fn aggregate_options(scope: Scope) -> AggregateOptions {
-    let now = SystemClock.now();
-    AggregateOptions::new(format!("{now}-{}", std::process::id()), scope, now)
+    AggregateOptions::new(process_name(), scope, SystemClock.now())
 }
 
 /// A control that Ctrl-C, or being asked to terminate, stops.

@@ -26,6 +26,7 @@ mod catalog;
 mod entry;
 mod error;
 mod scan;
+mod split;
 mod store;
 mod table;
 

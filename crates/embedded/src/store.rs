@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::catalog::Catalog;
 use crate::error;
 use crate::scan::Rows;
+use crate::split;
 use crate::table::{BULK_ROWS, Table};
 
 /// How many rows a scan hands over at a time, and how many such pages wait for the reader.
@@ -218,6 +219,11 @@ impl Store for EmbeddedStore {
             })
         })
         .await
+    }
+
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        let table = self.table(table)?;
+        self.blocking(move |_| split::keys(&table.keyspace)).await
     }
 
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {

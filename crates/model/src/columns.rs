@@ -98,6 +98,8 @@ pub mod letter {
 
 /// Qualifiers of `pipeline_state`. The row of an input has a column for each of its runs, that of a pending hour one for each mark.
 pub mod state {
+    /// Of a deleted fact: who wrote it and its digest, as JSON.
+    pub const DELETED: &str = "deleted";
     /// Of a run: its record, as JSON.
     pub const LEDGER: &str = "ledger";
     /// Of what is aggregated: as JSON, what the stored aggregates were made by, and which columns the timeline has.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use rowmill_rowkey::{FactKey, Timestamp};
 
 use crate::columns::{fact, family};
-use crate::mutation::MutationBatch;
+use crate::mutation::{MutationBatch, RowWriter};
 use crate::pipeline::Pipeline;
 use crate::row::{Cell, Row};
 use crate::value::{Value, ValueType};
@@ -150,8 +150,24 @@ impl Event<'_> {
         columns: &[(String, Slot)],
         batch: &mut MutationBatch,
     ) {
-        let time = self.timestamp.cell_micros();
+        let row = batch.row(key);
+        self.fill_timeline(row, columns);
+    }
+
+    /// The same over whatever the row has, also of other columns.
+    pub fn rewrite_timeline(
+        &self,
+        key: &[u8],
+        columns: &[(String, Slot)],
+        batch: &mut MutationBatch,
+    ) {
         let mut row = batch.row(key);
+        row.delete_family(family::EVENT);
+        self.fill_timeline(row, columns);
+    }
+
+    fn fill_timeline(&self, mut row: RowWriter<'_>, columns: &[(String, Slot)]) {
+        let time = self.timestamp.cell_micros();
         let mut cells = row.cells(family::EVENT, time);
         let mut is_empty = true;
         for (name, slot) in columns {

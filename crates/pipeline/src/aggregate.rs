@@ -33,8 +33,8 @@ use crate::stages::Stages;
 use fold::Folder;
 use week::{Changes, Week, Work};
 
-pub(crate) use partials::hours as partial_hours;
-pub(crate) use plan_state::{narrow_timeline, set_timeline};
+pub(crate) use partials::{Source, hours as partial_hours, merge_partials};
+pub(crate) use plan_state::{clear as clear_aggregates, narrow_timeline, set_timeline};
 pub use shard::Shard;
 
 /// Which hours to aggregate.

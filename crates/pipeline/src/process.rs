@@ -74,6 +74,8 @@ pub struct Accepted {
 pub struct Rejected {
     /// The record, by its place in the chunk.
     pub record: usize,
+    /// Whose it is, if that much can be read.
+    pub user_id: Option<String>,
     /// Everything found wrong with it.
     pub findings: Vec<Finding>,
     /// Of its dead letter.
@@ -188,25 +190,32 @@ impl<'s> Job<'s, '_> {
             Some(event) => self.stages.checks.check(event, has_time, &mut findings),
             None => Verdict::Reject,
         };
+        let user_id = |event: &Event<'_>| event.user_id.as_deref().map(str::to_owned);
         match (verdict, event) {
             (Verdict::Filter, _) => self.done.ledger.filter(length),
             (Verdict::Accept, Some(event)) => match self.encode_key(&event) {
                 Ok(()) => self.accept(index, record, &event, &findings),
                 Err(finding) => {
                     findings.push(finding);
-                    self.reject(index, record, findings);
+                    self.reject(index, record, user_id(&event), findings);
                     return;
                 }
             },
-            _ => {
-                self.reject(index, record, findings);
+            (_, event) => {
+                self.reject(index, record, event.as_ref().and_then(user_id), findings);
                 return;
             }
         }
         self.done.ledger.find(&findings);
     }
 
-    fn reject(&mut self, index: usize, record: &Record<'_>, findings: Vec<Finding>) {
+    fn reject(
+        &mut self,
+        index: usize,
+        record: &Record<'_>,
+        user_id: Option<String>,
+        findings: Vec<Finding>,
+    ) {
         self.done.ledger.reject(&findings, record.position.length);
         if !self.source.accounting {
             return;
@@ -223,6 +232,7 @@ impl<'s> Job<'s, '_> {
         let hash = letter::hash(xxh3_128(written.key()));
         self.done.rejected.push(Rejected {
             record: index,
+            user_id,
             findings,
             hash,
         });

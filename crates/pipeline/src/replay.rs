@@ -1,16 +1,15 @@
 //! The replay job: dead letters through the whole current pipeline once more.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use rowmill_ingest::{Chunk, Chunks, Format, Options};
+use rowmill_ingest::Chunk;
 use rowmill_model::columns::table;
 use rowmill_model::{Finding, MutationBatch, Reason};
 use rowmill_quality::Seen;
 use rowmill_rowkey::{Hour, Timestamp};
 use rowmill_store::{Clock, Store, StoreExt as _, Throttle};
-use rowmill_transform::Columns;
 
 use crate::aggregate::narrow_timeline;
 use crate::control::Control;
@@ -20,9 +19,10 @@ use crate::file_ledger::{FileLedger, FileStatus};
 use crate::ingest::DUPLICATE_WINDOW;
 use crate::ledger::Ledger;
 use crate::letter::{DeadLetter, LetterReason};
+use crate::letter_reader::LetterReader;
 use crate::letters::{LetterFilter, letters};
 use crate::marks::mark;
-use crate::process::{ChunkSource, Processed, process_chunk};
+use crate::process::Processed;
 use crate::refused;
 use crate::resolved::{Resolution, resolve};
 use crate::runs::{Run, RunKind, RunStatus};
@@ -103,7 +103,7 @@ struct Replay<'a> {
     dead_letters: Arc<dyn Store>,
     options: &'a ReplayOptions,
     batch_letters: usize,
-    columns: HashMap<Vec<String>, Result<Arc<Columns>, String>>,
+    reader: LetterReader<'a>,
     seen: Seen,
     report: ReplayReport,
     /// What became of the letters of each source.
@@ -149,7 +149,7 @@ impl<'a> Replay<'a> {
             dead_letters,
             options,
             batch_letters: batch_letters.unwrap_or(1) as usize,
-            columns: HashMap::new(),
+            reader: LetterReader::new(stages),
             seen: Seen::new(DUPLICATE_WINDOW),
             report: ReplayReport::default(),
             ledgers: BTreeMap::new(),
@@ -199,59 +199,14 @@ impl<'a> Replay<'a> {
 
     /// Sends a letter's raw bytes through the pipeline.
     fn attempt(&mut self, letter: &DeadLetter) -> Outcome {
-        let unreadable =
-            |message: &str| Outcome::Fails(vec![Finding::reject(Reason::Unreadable, "", message)]);
-        if letter.cut {
-            return unreadable("only its beginning was kept");
+        let ReplayOptions { run, now, .. } = self.options;
+        match self.reader.read(letter, run, *now) {
+            Err(message) => Outcome::Fails(vec![Finding::reject(Reason::Unreadable, "", message)]),
+            Ok((processed, chunk)) if processed.rejected.is_empty() => {
+                Outcome::Passes(Box::new(processed), chunk)
+            }
+            Ok((mut processed, _)) => Outcome::Fails(processed.rejected.swap_remove(0).findings),
         }
-        let columns = match self.columns(letter) {
-            Ok(columns) => columns,
-            Err(message) => return unreadable(&message),
-        };
-        let delimiter = self.stages.pipeline.csv.delimiter;
-        let options = Options {
-            delimiter,
-            chunk_bytes: letter.raw.len() + 1,
-            record_bytes_max: letter.raw.len() + 1,
-            ..Options::new(letter.format)
-        };
-        let Some(Ok(chunk)) = Chunks::new(letter.raw.as_slice(), options).next() else {
-            return unreadable("holds no record");
-        };
-        let chunk = chunk.moved_to(letter.position);
-        let source = ChunkSource {
-            name: &letter.source,
-            file_name: letter.source.rsplit('/').next().unwrap_or_default(),
-            format: letter.format,
-            delimiter,
-            columns: columns.as_deref(),
-            header: None,
-            run: &self.options.run,
-            now: self.options.now,
-            accounting: true,
-        };
-        let mut processed = process_chunk(self.stages, &source, &chunk);
-        if processed.rejected.is_empty() {
-            Outcome::Passes(Box::new(processed), chunk)
-        } else {
-            Outcome::Fails(processed.rejected.swap_remove(0).findings)
-        }
-    }
-
-    /// What the columns of a CSV letter mean: by the pipeline file, or else by the header of its source.
-    fn columns(&mut self, letter: &DeadLetter) -> Result<Option<Arc<Columns>>, String> {
-        if letter.format != Format::Csv {
-            return Ok(None);
-        }
-        let named = self.stages.pipeline.csv.columns.as_ref();
-        let header = named.or(letter.columns.as_ref());
-        let header = header.ok_or("the pipeline file no longer names the columns")?;
-        let known = self.columns.entry(header.clone()).or_insert_with(|| {
-            let texts: Vec<_> = header.iter().map(String::as_str).collect();
-            let columns = self.stages.transformer.columns(&texts);
-            columns.map(Arc::new).map_err(|error| error.to_string())
-        });
-        known.clone().map(Some)
     }
 
     /// The events of letters that pass, each once.

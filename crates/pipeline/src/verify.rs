@@ -5,6 +5,7 @@
 //! once more, and each row that it gives is looked up. The second is taken where it is asked for, and where the first fails: because
 //! a later run may have written some of the same events again, which leaves fewer rows under the first one's name and no row less.
 
+mod aggregates;
 mod source;
 mod store;
 
@@ -22,8 +23,10 @@ use crate::marks::marks;
 use crate::runs::{Run, RunKind, RunStatus, file_ledgers, runs};
 use crate::stages::Stages;
 
+pub use aggregates::{VerifyAggregatesOptions, VerifyAggregatesReport, verify_aggregates};
 use source::Proof;
 use store::Found;
+pub(crate) use store::file_of;
 
 /// What to verify, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -140,11 +143,27 @@ impl VerifyReport {
     }
 
     fn differ(&mut self, table: &'static str, key: impl Into<String>, problem: impl Into<String>) {
-        if self.differences.len() == DIFFERENCES_MAX {
-            self.more += 1;
+        let mut differences = Differences {
+            kept: &mut self.differences,
+            more: &mut self.more,
+        };
+        differences.add(table, key, problem);
+    }
+}
+
+/// Collects differences, and counts those that are too many to keep.
+struct Differences<'a> {
+    kept: &'a mut Vec<Difference>,
+    more: &'a mut u64,
+}
+
+impl Differences<'_> {
+    fn add(&mut self, table: &'static str, key: impl Into<String>, problem: impl Into<String>) {
+        if self.kept.len() == DIFFERENCES_MAX {
+            *self.more += 1;
             return;
         }
-        self.differences.push(Difference {
+        self.kept.push(Difference {
             table,
             key: key.into(),
             problem: problem.into(),

@@ -163,7 +163,17 @@ impl<'a> AggregateKey<'a> {
 
     /// The ranges of all rows but those of leaderboards and of what aggregation keeps for itself.
     pub fn shown() -> Vec<KeyRange> {
-        let hidden = [PARTIAL_DIMENSION, TOP_DIMENSION].map(|name| {
+        Self::all_but(&[PARTIAL_DIMENSION, TOP_DIMENSION])
+    }
+
+    /// The ranges of all rows of dimensions that a pipeline file names, and of the total.
+    pub fn of_events() -> Vec<KeyRange> {
+        Self::all_but(&[PARTIAL_DIMENSION, SESSIONS_DIMENSION, TOP_DIMENSION])
+    }
+
+    /// The ranges of all rows but those of some dimensions, which come in order.
+    fn all_but(dimensions: &[&str]) -> Vec<KeyRange> {
+        let hidden = dimensions.iter().map(|name| {
             let range = Self::dimension(name).expect("a name of letters is a key's part");
             (
                 range.start,

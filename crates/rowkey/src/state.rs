@@ -137,6 +137,30 @@ impl ShardKey {
     }
 }
 
+/// Key of a row of `pipeline_state` that notes a deleted fact: `deleted#{hash}`, the hash of its key in 32 hexadecimal digits, which
+/// does not say whose it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DeletedKey(pub u128);
+
+impl DeletedKey {
+    const KIND: &'static [u8] = b"deleted";
+
+    /// The key's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        of_kind(Self::KIND, format!("{:032x}", self.0).as_bytes())
+    }
+
+    /// The hash in a key's bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        decode_content(after_kind(bytes, Self::KIND, Part::Content)?).map(Self)
+    }
+
+    /// The range of all of them.
+    pub fn all() -> KeyRange {
+        KeyRange::prefix(of_kind(Self::KIND, b""))
+    }
+}
+
 /// Key of a row of `pipeline_state` that records a run: `run#{run_id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RunKey<'a>(pub Cow<'a, str>);

@@ -165,6 +165,8 @@ macro_rules! conformance_tests {
             cases::only_the_newest_cells_of_a_column,
             cases::limit_and_reverse,
             cases::long_scans_cross_pages,
+            cases::keys_only_is_one_cell_without_a_value,
+            cases::split_keys_lose_and_repeat_nothing,
             cases::deletes,
             cases::a_mutation_applies_in_its_own_order,
             cases::outcomes_come_in_order_and_good_rows_are_kept,

@@ -159,6 +159,13 @@ impl<S: Store> Store for Faulty<S> {
         }
     }
 
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        if self.fate() == Fate::Unavailable {
+            return Err(injected());
+        }
+        self.inner.split_keys(table).await
+    }
+
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
         let rows = self.inner.scan(table, scan);
         if self.fate() != Fate::Unavailable {

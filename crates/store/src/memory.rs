@@ -185,6 +185,17 @@ impl Store for MemoryStore {
         Ok(outcomes.collect())
     }
 
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        /// How many parts a table is split into, if it has so many rows.
+        const PARTS: usize = 16;
+        self.read(table, |table| {
+            let step = table.rows.len() / PARTS;
+            let keys = table.rows.keys().skip(step).step_by(step.max(1));
+            let parts = if step == 0 { 0 } else { PARTS - 1 };
+            keys.take(parts).cloned().collect()
+        })
+    }
+
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
         if let Err(error) = self.read(table, |_| ()) {
             return stream::once(async { Err(error) }).boxed();

@@ -120,6 +120,10 @@ impl<S: Store> Store for Metered<S> {
         outcomes
     }
 
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        self.inner.split_keys(table).await
+    }
+
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
         let meter = self.meter.clone();
         meter.with(|counts| counts.scans += 1);

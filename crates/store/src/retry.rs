@@ -208,6 +208,16 @@ impl<S: Store> Store for Retry<S> {
         }
     }
 
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        let mut attempts = self.attempts();
+        loop {
+            match self.inner.split_keys(table).await {
+                Err(error) if error.is_retryable() && attempts.again().await => {}
+                ended => return ended,
+            }
+        }
+    }
+
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
         let reading = Reading {
             store: Arc::clone(&self.inner),

@@ -15,6 +15,8 @@ pub struct Scan {
     pub time: Option<TimeRange>,
     /// Only so many newest cells of each column.
     pub cells_per_column: Option<u32>,
+    /// Only one cell of each row, without its value: for whoever asks which rows there are.
+    pub keys_only: bool,
     /// Only so many rows.
     pub limit: Option<u64>,
     /// From the last key to the first.
@@ -59,6 +61,7 @@ impl Scan {
             qualifiers: None,
             time: None,
             cells_per_column: None,
+            keys_only: false,
             limit: None,
             reverse: false,
         }
@@ -92,6 +95,14 @@ impl Scan {
     pub fn with_latest_only(self) -> Self {
         Self {
             cells_per_column: Some(1),
+            ..self
+        }
+    }
+
+    /// Only one cell of each row, without its value.
+    pub fn with_keys_only(self) -> Self {
+        Self {
+            keys_only: true,
             ..self
         }
     }

@@ -24,6 +24,10 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// memory used for the next one.
     async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>>;
 
+    /// Keys, in order, at which the table may be split into parts of about one size, so that they can be read side by side; none where
+    /// it is small. They need not be those of rows.
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>>;
+
     /// The rows a scan asks for, in key order. Rows without a cell to show are left out.
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>>;
 }
@@ -38,6 +42,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
         (**self).apply(table, batch).await
+    }
+
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        (**self).split_keys(table).await
     }
 
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {

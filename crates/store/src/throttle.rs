@@ -77,6 +77,10 @@ impl<S: Store> Store for Throttle<S> {
         self.inner.apply(table, batch).await
     }
 
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        self.inner.split_keys(table).await
+    }
+
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
         self.inner.scan(table, scan)
     }

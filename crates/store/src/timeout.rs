@@ -55,6 +55,15 @@ impl<S: Store> Store for Timeout<S> {
         }
     }
 
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        let deadline = self.timer.until(self.timer.now() + self.limit);
+        tokio::select! {
+            biased;
+            keys = self.inner.split_keys(table) => keys,
+            () = deadline => Err(late(table, self.limit)),
+        }
+    }
+
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
         let rows = Timed {
             rows: self.inner.scan(table, scan),

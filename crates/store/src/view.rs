@@ -1,7 +1,7 @@
 //! Which cells of a row a scan shows.
 
 use bytes::Bytes;
-use rowmill_model::{Cell, GcRule, InvalidMutation, Row};
+use rowmill_model::{Cell, GcRule, InvalidMutation, Row, RowBuilder};
 use rowmill_rowkey::Timestamp;
 
 use crate::admin::TableSchema;
@@ -14,6 +14,7 @@ pub struct View {
     qualifiers: Option<Vec<Vec<u8>>>,
     time: Option<TimeRange>,
     cells_per_column: Option<u32>,
+    keys_only: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -54,6 +55,7 @@ impl View {
             qualifiers: scan.qualifiers.clone(),
             time: scan.time,
             cells_per_column: scan.cells_per_column,
+            keys_only: scan.keys_only,
         }
     }
 
@@ -70,7 +72,7 @@ impl View {
     ) -> impl Iterator<Item = Cell<'a>> {
         let mut column: Option<(&str, &[u8])> = None;
         let (mut version, mut shown) = (0_u32, 0_u32);
-        cells.filter(move |cell| {
+        let shown_cells = cells.filter(move |cell| {
             if column != Some((cell.family, cell.qualifier)) {
                 column = Some((cell.family, cell.qualifier));
                 (version, shown) = (0, 0);
@@ -80,19 +82,34 @@ impl View {
                 self.shows(cell, version) && self.cells_per_column.is_none_or(|most| shown < most);
             shown += u32::from(kept);
             kept
-        })
+        });
+        let most = if self.keys_only { 1 } else { usize::MAX };
+        let stripped = |cell: Cell<'a>| {
+            if self.keys_only {
+                Cell { value: &[], ..cell }
+            } else {
+                cell
+            }
+        };
+        shown_cells.take(most).map(stripped)
     }
 
     /// The row of bytes that a store kept, if all of its cells are shown; none if any is not.
     pub fn whole(&self, key: Bytes, cells: Bytes) -> Result<Option<Row>, InvalidMutation> {
         let mut version = 0;
-        Row::from_bytes_if(key, cells, |previous, cell| {
+        let whole = Row::from_bytes_if(key, cells, |previous, cell| {
             let is_same = previous.is_some_and(|previous| {
                 previous.qualifier == cell.qualifier && previous.family == cell.family
             });
             version = if is_same { version + 1 } else { 1 };
             // All before it are shown.
             self.shows(cell, version) && self.cells_per_column.is_none_or(|most| version <= most)
+        })?;
+        Ok(match whole {
+            Some(row) if self.keys_only => {
+                RowBuilder::build(row.key().to_vec(), self.select(row.cells()))
+            }
+            whole => whole,
         })
     }
 

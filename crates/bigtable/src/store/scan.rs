@@ -126,6 +126,9 @@ fn server_filters(
     if let Some(cells) = scan.cells_per_column {
         filters.push(filter::cells_per_column(cells));
     }
+    if scan.keys_only && is_exact {
+        filters.extend([filter::cells_per_row(1), filter::without_values()]);
+    }
     Some((filters, is_exact))
 }
 

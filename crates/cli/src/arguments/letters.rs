@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use rowmill_rowkey::Timestamp;
+use rowmill_rowkey::{Date, Timestamp};
 
 use super::time;
 
@@ -134,6 +134,15 @@ pub(crate) struct VerifyArguments {
     /// Read the sources again, and look up every record, beside the digests
     #[arg(long)]
     pub(crate) full: bool,
+    /// Prove the aggregates instead: recompute them from the facts, and compare every cell
+    #[arg(long, conflicts_with_all = ["run", "file", "sample", "full"])]
+    pub(crate) aggregates: bool,
+    /// With --aggregates: from this date on
+    #[arg(long, value_name = "DATE", requires = "aggregates")]
+    pub(crate) from: Option<Date>,
+    /// With --aggregates: up to this date, included
+    #[arg(long, value_name = "DATE", requires = "aggregates")]
+    pub(crate) to: Option<Date>,
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -1,17 +1,20 @@
 //! `aggregate`.
 
 use anyhow::Result;
-use rowmill_pipeline::{AggregateReport, Scope, aggregate, plan_aggregate};
+use rowmill_pipeline::{
+    AggregateOptions, AggregateReport, RebuildReport, Scope, Shard, aggregate, plan_aggregate,
+    rebuild_timeline,
+};
 use rowmill_rowkey::Date;
 use serde_json::json;
 
 use crate::arguments::{AggregateArguments, Global};
 use crate::exit::ExitStatus;
-use crate::printer::{Printer, grouped};
+use crate::printer::{Printer, counted, grouped};
 use crate::progress::Progress;
 use crate::session;
 
-/// Aggregates the hours that changed, or a range of dates.
+/// Aggregates the hours that changed, a range of dates, or everything anew.
 pub(crate) async fn run(
     global: &Global,
     arguments: &AggregateArguments,
@@ -20,12 +23,7 @@ pub(crate) async fn run(
     let stages = session::stages(global)?;
     let control = session::control();
     let store = session::existing_store(global).await?;
-    let scope = match (arguments.all, arguments.from, arguments.to) {
-        (true, _, _) => Scope::All,
-        (false, None, None) => Scope::Pending,
-        (false, from, to) => Scope::Between(from.unwrap_or(Date::MIN), to.unwrap_or(Date::MAX)),
-    };
-    let options = session::aggregate_options(scope);
+    let options = options(arguments);
     if arguments.dry_run {
         for hour in plan_aggregate(&store.store, &options).await? {
             printer.line(&hour.to_string())?;
@@ -33,11 +31,46 @@ pub(crate) async fn run(
         printer.say("a dry run: nothing was written");
         return Ok(ExitStatus::Done);
     }
+    if arguments.rebuild {
+        let progress = Progress::watch("rebuilding", &control, 0, printer.is_quiet());
+        let RebuildReport { facts, orphans } =
+            rebuild_timeline(&stages, &store.store, &control).await?;
+        drop(progress);
+        printer.say(&format!(
+            "made the timeline of {} anew, and removed {} without a fact",
+            counted(facts, "fact"),
+            counted(orphans, "row")
+        ));
+    }
     let progress = Progress::watch("aggregating", &control, 0, printer.is_quiet());
     let done = aggregate(&stages, &store.store, &options, &control).await?;
     drop(progress);
     print(done, printer)?;
+    if done.shards_missing > 0 {
+        printer.say(&format!(
+            "{} not left their part yet; the last one merges, or `rowmill aggregate --merge`",
+            match done.shards_missing {
+                1 => "1 shard has".to_owned(),
+                missing => format!("{} shards have", grouped(missing.into())),
+            }
+        ));
+    }
     Ok(ExitStatus::Done)
+}
+
+fn options(arguments: &AggregateArguments) -> AggregateOptions {
+    let scope = match (arguments.from, arguments.to) {
+        _ if arguments.all || arguments.rebuild => Scope::All,
+        (None, None) => Scope::Pending,
+        (from, to) => Scope::Between(from.unwrap_or(Date::MIN), to.unwrap_or(Date::MAX)),
+    };
+    let of_task = arguments.task.shard().filter(|_| !arguments.rebuild);
+    AggregateOptions {
+        shard: arguments.shard.or(of_task).unwrap_or(Shard::ALONE),
+        merge_only: arguments.merge,
+        memory_bytes: usize::try_from(arguments.memory).map_or(usize::MAX, |mib| mib << 20),
+        ..session::aggregate_options(scope)
+    }
 }
 
 /// Prints what was aggregated.
@@ -48,15 +81,27 @@ pub(crate) fn print(done: AggregateReport, printer: &mut Printer) -> std::io::Re
         weeks,
         events,
         rows,
-        ..
+        expired,
+        shards_missing,
     } = done;
     if !printer.is_for_people() {
-        return printer.json(
-            &json!({"hours": hours, "days": days, "weeks": weeks, "events": events, "rows": rows}),
-        );
+        return printer.json(&json!({
+            "hours": hours, "days": days, "weeks": weeks, "events": events, "rows": rows,
+            "expired_hours": expired, "shards_missing": shards_missing,
+        }));
     }
-    let [hours, days, weeks, events, rows] = [hours, days, weeks, events, rows].map(grouped);
+    if expired > 0 {
+        let expired = counted(expired, "hour");
+        printer.say(&format!(
+            "{expired} older than what the timeline keeps were left as they are"
+        ));
+    }
     printer.line(&format!(
-        "aggregated {events} events of {hours} hours on {days} days in {weeks} weeks into {rows} rows"
+        "aggregated {} of {} on {} in {} into {}",
+        counted(events, "event"),
+        counted(hours, "hour"),
+        counted(days, "day"),
+        counted(weeks, "week"),
+        counted(rows, "row"),
     ))
 }

@@ -1,7 +1,10 @@
 //! `verify`: proving the ledgers.
 
 use anyhow::Result;
-use rowmill_pipeline::{Depth, Verdict, VerifyOptions, VerifyReport, verify};
+use rowmill_pipeline::{
+    Depth, Difference, Verdict, VerifyAggregatesOptions, VerifyAggregatesReport, VerifyOptions,
+    VerifyReport, verify, verify_aggregates,
+};
 use serde_json::json;
 
 use crate::arguments::{Global, VerifyArguments};
@@ -16,6 +19,9 @@ pub(crate) async fn run(
     arguments: &VerifyArguments,
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
+    if arguments.aggregates {
+        return aggregates(global, arguments, printer).await;
+    }
     let stages = session::stages(global)?;
     let opened = session::existing_store(global).await?;
     let depth = match arguments.sample {
@@ -38,13 +44,88 @@ pub(crate) async fn run(
     } else {
         printer.json(&as_json(&report))?;
     }
+    end(&report.differences, report.more, printer)
+}
+
+/// Proves the aggregates, or shows what differs.
+async fn aggregates(
+    global: &Global,
+    arguments: &VerifyArguments,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
+    let stages = session::stages(global)?;
+    let opened = session::existing_store(global).await?;
+    let everything = VerifyAggregatesOptions::default();
+    let options = VerifyAggregatesOptions {
+        from: arguments.from.unwrap_or(everything.from),
+        to: arguments.to.unwrap_or(everything.to),
+        ..everything
+    };
+    let control = session::control();
+    let progress = Progress::watch("verifying", &control, 0, printer.is_quiet());
+    let report = verify_aggregates(&stages, &opened.store, &options, &control).await?;
+    drop(progress);
+    let VerifyAggregatesReport {
+        facts,
+        rows,
+        cells,
+        pending,
+        ..
+    } = report;
+    if printer.is_for_people() {
+        printer.line(&format!(
+            "compared {} in {} with {}",
+            counted(cells, "cell"),
+            counted(rows, "row"),
+            counted(facts, "fact")
+        ))?;
+        print_differences(&report.differences, report.more, printer)?;
+    } else {
+        printer.json(&json!({
+            "proved": report.is_proved(), "facts": facts, "rows": rows, "cells": cells, "pending_hours": pending,
+            "differences": differences(&report.differences), "more": report.more,
+        }))?;
+    }
+    if pending > 0 {
+        let hours = counted(pending, "hour");
+        printer.say(&format!(
+            "{hours} await aggregation: see `rowmill aggregate`"
+        ));
+    }
+    end(&report.differences, report.more, printer)
+}
+
+fn end(differences: &[Difference], more: u64, printer: &mut Printer) -> Result<ExitStatus> {
     printer.finish()?;
-    if report.is_proved() {
+    let count = differences.len() as u64 + more;
+    if count == 0 {
         return Ok(ExitStatus::Done);
     }
-    let differences = report.differences.len() as u64 + report.more;
-    printer.fail(&counted(differences, "difference"));
+    printer.fail(&counted(count, "difference"));
     Ok(ExitStatus::Different)
+}
+
+fn print_differences(
+    differences: &[Difference],
+    more: u64,
+    printer: &mut Printer,
+) -> std::io::Result<()> {
+    for difference in differences {
+        printer.line(&format!(
+            "{} {}: {}",
+            difference.table, difference.key, difference.problem
+        ))?;
+    }
+    if more > 0 {
+        printer.line(&format!("and {} more", grouped(more)))?;
+    }
+    Ok(())
+}
+
+fn differences(differences: &[Difference]) -> Vec<serde_json::Value> {
+    let each = differences.iter();
+    each.map(|it| json!({"table": it.table, "key": it.key, "problem": it.problem}))
+        .collect()
 }
 
 fn print(report: &VerifyReport, printer: &mut Printer) -> Result<()> {
@@ -70,16 +151,11 @@ fn print(report: &VerifyReport, printer: &mut Printer) -> Result<()> {
             counted(report.letters, "dead letter")
         ))?;
     }
-    for difference in &report.differences {
-        printer.line(&format!(
-            "{} {}: {}",
-            difference.table, difference.key, difference.problem
-        ))?;
-    }
-    if report.more > 0 {
-        printer.line(&format!("and {} more", grouped(report.more)))?;
-    }
-    Ok(())
+    Ok(print_differences(
+        &report.differences,
+        report.more,
+        printer,
+    )?)
 }
 
 fn as_json(report: &VerifyReport) -> serde_json::Value {
@@ -95,18 +171,13 @@ fn as_json(report: &VerifyReport) -> serde_json::Value {
             })
         })
         .collect();
-    let differences: Vec<_> = report
-        .differences
-        .iter()
-        .map(|it| json!({"table": it.table, "key": it.key, "problem": it.problem}))
-        .collect();
     json!({
         "proved": report.is_proved(),
         "ledgers": ledgers,
         "facts": report.facts,
         "timeline": report.timeline,
         "dead_letters": report.letters,
-        "differences": differences,
+        "differences": differences(&report.differences),
         "more": report.more,
     })
 }

@@ -108,23 +108,57 @@ impl Source<'_> {
     }
 }
 
+/// A merge and the sources of its chunks.
+pub(crate) struct Merging<'a> {
+    merge: Merge,
+    sources: Vec<Source<'a>>,
+}
+
+impl Merging<'_> {
+    /// Moves on to the next group; false if there is none.
+    pub(crate) async fn next(&mut self) -> Result<bool, Error> {
+        loop {
+            match self.merge.step().map_err(row_error)? {
+                Step::NeedsChunk(input) => {
+                    let chunk = self.sources[input].next().await?;
+                    self.merge.feed(input, chunk).map_err(row_error)?;
+                }
+                Step::Group => return Ok(true),
+                Step::Done => return Ok(false),
+            }
+        }
+    }
+
+    /// The group's key.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.merge.key()
+    }
+
+    /// The group's states, in no order.
+    pub(crate) fn states(&self) -> impl Iterator<Item = &[u8]> {
+        self.merge.states().map(|(_, state)| state)
+    }
+}
+
+/// A merge of partials from these sources.
+pub(crate) fn merge_partials<'a>(plan: &Plan, sources: Vec<Source<'a>>) -> Merging<'a> {
+    Merging {
+        merge: plan.merge(sources.len()),
+        sources,
+    }
+}
+
 /// Drives a merge, and calls `each` at every group.
 pub(crate) async fn merge(
     plan: &Arc<Plan>,
-    mut sources: Vec<Source<'_>>,
+    sources: Vec<Source<'_>>,
     mut each: impl FnMut(&Merge) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut merge = plan.merge(sources.len());
-    loop {
-        match merge.step().map_err(row_error)? {
-            Step::NeedsChunk(input) => {
-                let chunk = sources[input].next().await?;
-                merge.feed(input, chunk).map_err(row_error)?;
-            }
-            Step::Group => each(&merge)?,
-            Step::Done => return Ok(()),
-        }
+    let mut merging = merge_partials(plan, sources);
+    while merging.next().await? {
+        each(&merging.merge)?;
     }
+    Ok(())
 }
 
 /// Writes a partial over what there was of it.
@@ -182,7 +216,8 @@ fn delete(batch: &mut MutationBatch, key: &[u8]) {
 }
 
 async fn keys(store: &dyn Store, range: KeyRange) -> Result<Vec<Vec<u8>>, Error> {
-    let rows = store.rows(table::AGGREGATE, Scan::range(range)).await?;
+    let scan = Scan::range(range).with_keys_only();
+    let rows = store.rows(table::AGGREGATE, scan).await?;
     Ok(rows.iter().map(|row| row.key().to_vec()).collect())
 }
 
@@ -203,7 +238,7 @@ pub(crate) async fn hours(
             start,
             end: end.clone(),
         };
-        let scan = Scan::range(range).with_limit(1);
+        let scan = Scan::range(range).with_limit(1).with_keys_only();
         let Some(row) = store.rows(table::AGGREGATE, scan).await?.pop() else {
             return Ok(hours);
         };

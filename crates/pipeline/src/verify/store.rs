@@ -1,17 +1,18 @@
 //! What stands in the store, digested by who wrote it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use rowmill_model::columns::{fact, family, letter, state, table};
 use rowmill_model::{MutationBatch, Row, StoredEvent};
-use rowmill_rowkey::{DeadLetterKey, FactKey, KeyRange, ResolvedKey, TimelineKey};
+use rowmill_rowkey::{DeadLetterKey, DeletedKey, FactKey, KeyRange, ResolvedKey, TimelineKey};
 use rowmill_store::{Scan, Store, StoreExt as _};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{ByRun, VerifyReport, digest_of};
 use crate::control::Control;
+use crate::delete::Deleted;
 use crate::digest::{Digest, RowHash};
 use crate::error::Error;
 use crate::file_ledger::FileLedger;
@@ -65,11 +66,16 @@ pub(super) async fn read(
         timeline: MutationBatch::new(),
         key: Vec::new(),
     };
+    let mut deleted = deleted(store).await?;
     let mut rows = store.scan(table::FACT, Scan::all().with_latest_only());
     while let Some(row) = rows.try_next().await? {
         control.check()?;
         control.advance(0, 1);
-        reader.fact(&row, &mut found)?;
+        reader.fact(&row, &mut deleted, &mut found)?;
+    }
+    for (key, Deleted { run, file, cells }) in deleted {
+        let cells = cells.0;
+        add(&mut found.facts_by_run, &run, &file, RowHash { key, cells });
     }
     let mut rows = store.scan(table::TIMELINE, Scan::all().with_latest_only());
     while let Some(row) = rows.try_next().await? {
@@ -80,6 +86,21 @@ pub(super) async fn read(
     Ok(found)
 }
 
+/// The facts that were deleted, by the hash of their key.
+async fn deleted(store: &Arc<dyn Store>) -> Result<HashMap<u128, Deleted>, Error> {
+    let broken = |error: &dyn std::fmt::Display| Error::Row(error.to_string());
+    let mut deleted = HashMap::new();
+    let scan = Scan::range(DeletedKey::all()).with_latest_only();
+    let mut rows = store.scan(table::STATE, scan);
+    while let Some(row) = rows.try_next().await? {
+        let key = DeletedKey::decode(row.key()).map_err(|error| broken(&error))?;
+        let json = row.value(family::STATE, state::DELETED.as_bytes());
+        let note = serde_json::from_slice(json.unwrap_or_default());
+        deleted.insert(key.0, note.map_err(|error| broken(&error))?);
+    }
+    Ok(deleted)
+}
+
 struct Reader<'a> {
     stages: &'a Stages,
     scratch: MutationBatch,
@@ -88,7 +109,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn fact(&mut self, row: &Row, found: &mut Found) -> Result<(), Error> {
+    fn fact(
+        &mut self,
+        row: &Row,
+        deleted: &mut HashMap<u128, Deleted>,
+        found: &mut Found,
+    ) -> Result<(), Error> {
         let hash = RowHash::of_row(row, &mut self.scratch);
         found.facts += 1;
         let text = |name: &str| {
@@ -97,6 +123,13 @@ impl Reader<'_> {
                 .and_then(|value| std::str::from_utf8(value).ok())
                 .unwrap_or_default()
         };
+        // A deletion that died before the row was gone left both.
+        if deleted
+            .get(&hash.key)
+            .is_some_and(|it| it.run == text(fact::BATCH))
+        {
+            deleted.remove(&hash.key);
+        }
         let file = file_of(text(fact::SOURCE));
         add(&mut found.facts_by_run, text(fact::BATCH), file, hash);
         found.same_config &= text(fact::SCHEMA_VERSION) == self.stages.pipeline.fingerprint;
@@ -138,7 +171,7 @@ impl Reader<'_> {
 }
 
 /// The file of a place, `file:line@offset`.
-pub(super) fn file_of(place: &str) -> &str {
+pub(crate) fn file_of(place: &str) -> &str {
     let before = |text, separator| str::rsplit_once(text, separator).map(|(before, _)| before);
     before(place, '@')
         .and_then(|text| before(text, ':'))

@@ -75,6 +75,10 @@ impl Store for Wide {
         self.inner.apply(table, batch).await
     }
 
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        self.inner.split_keys(table).await
+    }
+
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
         self.inner.scan(table, scan)
     }
@@ -244,6 +248,10 @@ impl Store for Meddled {
         self.1.apply(table, batch).await
     }
 
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        self.1.split_keys(table).await
+    }
+
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
         self.1.scan(table, scan)
     }
@@ -291,6 +299,10 @@ impl Store for Small {
             return Err(full);
         }
         self.inner.apply(table, batch).await
+    }
+
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        self.inner.split_keys(table).await
     }
 
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {

@@ -373,6 +373,10 @@ impl Store for Picky {
         Ok(batch.iter().map(outcome).collect())
     }
 
+    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
+        self.0.split_keys(table).await
+    }
+
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
         self.0.scan(table, scan)
     }

@@ -244,6 +244,51 @@ pub async fn long_scans_cross_pages(fixture: Fixture) {
     check_keys(&fixture, Scan::all().with_limit(1_500), &names[..1_500]).await;
 }
 
+/// Whoever asks for keys gets each row once, with one cell and no value.
+pub async fn keys_only_is_one_cell_without_a_value(fixture: Fixture) {
+    fixture.create_table().await;
+    let cells = [
+        ("r", "a", "p", 1_000, "v"),
+        ("r", "a", "q", 0, "w"),
+        ("s", "b", "q", 0, "x"),
+    ];
+    fixture.set(&cells).await;
+    let rows = fixture.rows(Scan::all().with_keys_only()).await;
+    let keys: Vec<_> = rows.iter().map(|row| row.key()).collect();
+    assert_eq!(keys, [b"r", b"s"]);
+    for row in &rows {
+        let values: Vec<_> = row.cells().map(|cell| cell.value).collect();
+        assert_eq!(values, [b""]);
+    }
+    let of_b = Scan::all().with_families(["b"]).with_keys_only();
+    assert_eq!(fixture.rows(of_b).await.len(), 1);
+}
+
+/// Parts between split keys hold every row once.
+pub async fn split_keys_lose_and_repeat_nothing(fixture: Fixture) {
+    fixture.create_table().await;
+    let keys: Vec<String> = (0..1_000)
+        .map(|number| format!("row {number:04}"))
+        .collect();
+    let cells: Vec<_> = keys
+        .iter()
+        .map(|key| (key.as_str(), "a", "q", 0, "v"))
+        .collect();
+    fixture.set(&cells).await;
+    let mut splits = fixture.store.split_keys(TABLE).await.unwrap();
+    assert!(splits.is_sorted_by(|a, b| a < b) && splits.iter().all(|key| !key.is_empty()));
+    splits.insert(0, Vec::new());
+    let mut rows = 0;
+    for (index, start) in splits.iter().enumerate() {
+        let (start, end) = (start.clone(), splits.get(index + 1).cloned());
+        rows += fixture
+            .rows(Scan::range(KeyRange { start, end }))
+            .await
+            .len();
+    }
+    assert_eq!(rows, keys.len());
+}
+
 /// A column, a family, a row.
 pub async fn deletes(fixture: Fixture) {
     fixture.create_table().await;

@@ -99,6 +99,10 @@ impl Store for Scripted {
         self.replies.lock().unwrap().remove(0)
     }
 
+    async fn split_keys(&self, _: &str) -> rowmill_store::Result<Vec<Vec<u8>>> {
+        std::future::pending().await
+    }
+
     fn scan(&self, _: &str, _: Scan) -> BoxStream<'static, Result<Row>> {
         stream::pending().boxed()
     }
@@ -212,6 +216,10 @@ impl Store for Stuck {
     async fn apply(&self, _: &str, _: Arc<MutationBatch>) -> Reply {
         std::future::pending().await
     }
+    async fn split_keys(&self, _: &str) -> rowmill_store::Result<Vec<Vec<u8>>> {
+        std::future::pending().await
+    }
+
     fn scan(&self, _: &str, _: Scan) -> BoxStream<'static, Result<Row>> {
         stream::pending().boxed()
     }

@@ -1,0 +1,226 @@
+//! The arguments of aggregating, asking, and deleting.
+
+use clap::{Args, Subcommand, ValueEnum};
+use rowmill_model::Grain;
+use rowmill_model::columns::table;
+use rowmill_pipeline::Shard;
+use rowmill_rowkey::{Date, Timestamp};
+
+use super::time;
+
+#[derive(Debug, Args)]
+pub(crate) struct AggregateArguments {
+    /// From this date on, instead of the hours that changed
+    #[arg(long, value_name = "DATE")]
+    pub(crate) from: Option<Date>,
+    /// Up to this date, included
+    #[arg(long, value_name = "DATE")]
+    pub(crate) to: Option<Date>,
+    /// All there is, from the timeline; after a change of measures or dimensions
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    pub(crate) all: bool,
+    /// All there is, from the facts, from which the timeline is made anew first
+    #[arg(long, conflicts_with_all = ["from", "to", "all", "shard", "merge", "dry_run"])]
+    pub(crate) rebuild: bool,
+    /// Do only shard I, from 0, of N that run side by side; the last one merges what they leave. Taken from
+    /// CLOUD_RUN_TASK_INDEX and _COUNT, or JOB_COMPLETION_INDEX and COUNT, if those are set
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
+    /// Only merge what shards left
+    #[arg(long, conflicts_with = "shard")]
+    pub(crate) merge: bool,
+    /// How much memory groups may take before they go to temporary files, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide_short_help = true)]
+    pub(crate) memory: u32,
+    #[command(flatten)]
+    pub(crate) task: TaskVariables,
+    /// Say how much there is to do, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Which of several tasks this process is, as Cloud Run and Kubernetes say it.
+#[derive(Debug, Args)]
+pub(crate) struct TaskVariables {
+    #[arg(long, env = "CLOUD_RUN_TASK_INDEX", hide = true)]
+    cloud_run_task_index: Option<u32>,
+    #[arg(long, env = "CLOUD_RUN_TASK_COUNT", hide = true)]
+    cloud_run_task_count: Option<u32>,
+    #[arg(long, env = "JOB_COMPLETION_INDEX", hide = true)]
+    job_completion_index: Option<u32>,
+    #[arg(long, env = "JOB_COMPLETION_COUNT", hide = true)]
+    job_completion_count: Option<u32>,
+}
+
+impl TaskVariables {
+    /// The shard that the variables name, if there are any.
+    pub(crate) fn shard(&self) -> Option<Shard> {
+        let cloud_run = self.cloud_run_task_index.zip(self.cloud_run_task_count);
+        let kubernetes = self.job_completion_index.zip(self.job_completion_count);
+        let (index, count) = cloud_run.or(kubernetes)?;
+        Shard::new(index, count)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArguments {
+    /// Say which ranges were read, how many rows and bytes came, and how many were returned
+    #[arg(long, global = true)]
+    pub(crate) explain: bool,
+    /// Read more than a million rows if that is what it takes
+    #[arg(long, global = true)]
+    pub(crate) full_scan: bool,
+    #[command(subcommand)]
+    pub(crate) query: Query,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Query {
+    /// A user's events, newest first
+    User(UserArguments),
+    /// One value's statistics over time
+    Stats(StatsArguments),
+    /// The values of a dimension with the greatest figures in an hour, on a day, or in a week
+    Top(TopArguments),
+    /// What is behind a number: events, inputs, runs, late events, duplicates and rejects, and the keys
+    Explain(ExplainArguments),
+    /// How many rows a table has; keys only, its parts side by side
+    Count(CountArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// The dimension; _total is everything
+    pub(crate) dimension: String,
+    /// The value; of _total it is all
+    pub(crate) value: String,
+    /// The day, as 2018-11-15; an hour, as 2018-11-15T14; with --week any day of the week
+    #[arg(value_name = "DATE|HOUR")]
+    pub(crate) on: String,
+    /// The whole week
+    #[arg(long)]
+    pub(crate) week: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CountArguments {
+    /// The table
+    #[arg(value_enum)]
+    pub(crate) table: CountTable,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CountTable {
+    /// events_fact
+    Facts,
+    /// events_timeline
+    Timeline,
+    /// events_aggregate
+    Aggregates,
+    /// dead_letters
+    Letters,
+    /// pipeline_state
+    State,
+}
+
+impl CountTable {
+    /// The table's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Facts => table::FACT,
+            Self::Timeline => table::TIMELINE,
+            Self::Aggregates => table::AGGREGATE,
+            Self::Letters => table::DEAD_LETTERS,
+            Self::State => table::STATE,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArguments {
+    /// The user whose events, timeline rows and dead letters are deleted
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: String,
+    /// Do it: without this nothing is deleted
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Say how much there is to delete, and delete nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserArguments {
+    /// The user
+    #[arg(required_unless_present = "without")]
+    pub(crate) user_id: Option<String>,
+    /// The events that have no user
+    #[arg(long, conflicts_with = "user_id")]
+    pub(crate) without: bool,
+    /// At or after this time: a date, or an RFC 3339 time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) from: Option<Timestamp>,
+    /// Before this time: a date, or an RFC 3339 time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) to: Option<Timestamp>,
+    /// So many at most
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    pub(crate) limit: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatsArguments {
+    /// The dimension; _total is everything
+    #[arg(default_value = "_total")]
+    pub(crate) dimension: String,
+    /// The value
+    #[arg(default_value = "all")]
+    pub(crate) value: String,
+    /// By which length of time
+    #[arg(long, value_enum, default_value_t = GrainArgument::Day)]
+    pub(crate) by: GrainArgument,
+    /// On or after this date
+    #[arg(long, value_name = "DATE")]
+    pub(crate) from: Option<Date>,
+    /// On or before this date
+    #[arg(long, value_name = "DATE")]
+    pub(crate) to: Option<Date>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GrainArgument {
+    /// Clock hours
+    Hour,
+    /// Days
+    Day,
+    /// Weeks from Monday
+    Week,
+}
+
+impl From<GrainArgument> for Grain {
+    fn from(grain: GrainArgument) -> Self {
+        match grain {
+            GrainArgument::Hour => Self::Hour,
+            GrainArgument::Day => Self::Day,
+            GrainArgument::Week => Self::Week,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopArguments {
+    /// The dimension
+    pub(crate) dimension: String,
+    /// The day, as 2018-11-15; an hour, as 2018-11-15T14; with --week any day of the week
+    #[arg(long, value_name = "DATE|HOUR")]
+    pub(crate) on: String,
+    /// The whole week
+    #[arg(long)]
+    pub(crate) week: bool,
+    /// The figure to order by
+    #[arg(long, value_name = "FIGURE", default_value = "count")]
+    pub(crate) by: String,
+    /// So many at most
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    pub(crate) limit: usize,
+}

@@ -1,0 +1,64 @@
+//! `delete`: everything there is of a user.
+
+use anyhow::Result;
+use rowmill_pipeline::{DeleteOptions, DeleteReport, delete_user};
+use serde_json::json;
+
+use crate::arguments::{DeleteArguments, Global};
+use crate::exit::{ExitStatus, UsageError};
+use crate::printer::{Printer, counted};
+use crate::progress::Progress;
+use crate::session;
+
+/// Deletes a user, or says what there is to delete.
+pub(crate) async fn run(
+    global: &Global,
+    arguments: &DeleteArguments,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
+    let stages = session::stages(global)?;
+    let store = session::existing_store(global).await?;
+    let control = session::control();
+    let options = DeleteOptions {
+        user_id: arguments.user.clone(),
+        name: session::process_name(),
+        dry_run: arguments.dry_run || !arguments.yes,
+    };
+    let progress = Progress::watch("deleting", &control, 0, printer.is_quiet());
+    let report = delete_user(&stages, &store.store, &options, &control).await?;
+    drop(progress);
+    print(report, options.dry_run, printer)?;
+    if options.dry_run && !arguments.dry_run {
+        return Err(UsageError("nothing was deleted; --yes does it".to_owned()).into());
+    }
+    Ok(ExitStatus::Done)
+}
+
+fn print(report: DeleteReport, is_dry: bool, printer: &mut Printer) -> std::io::Result<()> {
+    let DeleteReport {
+        events,
+        letters,
+        unclear,
+        hours,
+    } = report;
+    if !printer.is_for_people() {
+        return printer.json(&json!({
+            "events": events, "letters": letters, "unclear": unclear, "hours": hours, "dry_run": is_dry,
+        }));
+    }
+    let [events, letters, hours] = [(events, "event"), (letters, "dead letter"), (hours, "hour")]
+        .map(|(count, what)| counted(count, what));
+    if is_dry {
+        printer.line(&format!("would delete {events} of {hours}, and {letters}"))?;
+    } else {
+        printer.line(&format!("deleted {events} of {hours}, and {letters}"))?;
+        printer.say("`rowmill aggregate` makes the aggregates of these hours anew");
+    }
+    if unclear > 0 {
+        let unclear = counted(unclear, "dead letter");
+        printer.say(&format!(
+            "{unclear} cannot be read and may be of the user: see `rowmill dlq list`, and `rowmill dlq purge`"
+        ));
+    }
+    Ok(())
+}

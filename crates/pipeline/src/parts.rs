@@ -1,0 +1,45 @@
+//! Reading a whole table in parts, side by side.
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use rowmill_rowkey::KeyRange;
+use rowmill_store::Store;
+
+use crate::error::Error;
+
+/// How many parts are read at once.
+const PARTS_AT_ONCE: usize = 4;
+
+/// The ranges that a table falls into.
+pub(crate) async fn parts(store: &dyn Store, table: &str) -> Result<Vec<KeyRange>, Error> {
+    let mut starts = vec![Vec::new()];
+    starts.extend(store.split_keys(table).await?);
+    let ends = starts.iter().skip(1).cloned().map(Some).chain([None]);
+    let range = |(start, end): (&Vec<u8>, _)| KeyRange {
+        start: start.clone(),
+        end,
+    };
+    Ok(starts.iter().zip(ends).map(range).collect())
+}
+
+/// Does `work` on each part of a table, some at once, and gives what each came to.
+pub(crate) async fn each_part<T, W, F>(
+    store: &Arc<dyn Store>,
+    table: &str,
+    work: W,
+) -> Result<Vec<T>, Error>
+where
+    T: Send + 'static,
+    W: Fn(KeyRange) -> F,
+    F: Future<Output = Result<T, Error>> + Send + 'static,
+{
+    let parts = parts(&**store, table).await?;
+    let works: Vec<_> = parts.into_iter().map(work).collect();
+    let spawned = stream::iter(works).map(|work| async {
+        tokio::spawn(work)
+            .await
+            .expect("reading a part of a table does not panic")
+    });
+    spawned.buffered(PARTS_AT_ONCE).try_collect().await
+}

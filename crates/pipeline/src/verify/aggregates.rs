@@ -1,0 +1,318 @@
+//! Proves the aggregates: every cell against the facts, by the straight way.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
+use rowmill_aggregate::{Period, Straight, StraightRows};
+use rowmill_model::columns::{family, table};
+use rowmill_model::{Row, StoredEvent};
+use rowmill_rowkey::{AggregateKey, Date, KeyRange, SESSIONS_DIMENSION, TOP_DIMENSION};
+use rowmill_store::{Error as StoreError, Scan, Store};
+
+use super::{Difference, Differences};
+use crate::aggregate::{Source, merge_partials, row_error};
+use crate::control::Control;
+use crate::error::Error;
+use crate::marks::marks;
+use crate::parts::each_part;
+use crate::spool::{Room, Spool};
+use crate::stages::Stages;
+
+/// Which aggregates to verify, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyAggregatesOptions {
+    /// On or after this date.
+    pub from: Date,
+    /// On or before this date. Of weeks only those are verified that lie within both.
+    pub to: Date,
+    /// How many bytes of memory groups may take, about, before they go to temporary files.
+    pub memory_bytes: usize,
+}
+
+impl Default for VerifyAggregatesOptions {
+    fn default() -> Self {
+        Self {
+            from: Date::MIN,
+            to: Date::MAX,
+            memory_bytes: 128 << 20,
+        }
+    }
+}
+
+/// What was proved, and what was not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyAggregatesReport {
+    /// Facts that were read.
+    pub facts: u64,
+    /// Rows that were compared.
+    pub rows: u64,
+    /// Cells in these rows.
+    pub cells: u64,
+    /// Hours that still await aggregation: their aggregates are behind the facts.
+    pub pending: u64,
+    /// The first differences.
+    pub differences: Vec<Difference>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+impl VerifyAggregatesReport {
+    /// Whether every cell is as the facts say.
+    pub fn is_proved(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// How many parts of the facts are read at once, each with a share of the memory.
+const SHARES: usize = 4;
+
+/// Verifies the aggregates of some dates.
+pub async fn verify_aggregates(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    options: &VerifyAggregatesOptions,
+    control: &Control,
+) -> Result<VerifyAggregatesReport, Error> {
+    let options = *options;
+    let room = Room::new(options.memory_bytes);
+    let parts = each_part(store, table::FACT, |range| {
+        let (stages, store) = (Arc::clone(stages), Arc::clone(store));
+        let (control, room) = (control.clone(), room.clone());
+        async move { fold(&stages, &store, options, range, &room, &control).await }
+    });
+    let (mut spools, mut facts) = (Vec::new(), 0);
+    for (of_part, count) in parts.await? {
+        spools.extend(of_part);
+        facts += count;
+    }
+    let pending = marks(&**store).await?;
+    let pending = pending.keys().map(|hour| hour.date());
+    let mut comparison = Comparison {
+        stored: stored(&**store, options, AggregateKey::of_events()),
+        options,
+        ahead: None,
+        report: VerifyAggregatesReport {
+            facts,
+            pending: pending.filter(|date| options.holds(*date)).count() as u64,
+            ..VerifyAggregatesReport::default()
+        },
+    };
+    let expected = comparison.compare_groups(stages, &spools).await?;
+    let of_dimension = |name| AggregateKey::dimension(name).map_err(row_error);
+    let ranges = vec![
+        of_dimension(TOP_DIMENSION)?,
+        of_dimension(SESSIONS_DIMENSION)?,
+    ];
+    comparison.stored = stored(&**store, options, ranges);
+    for row in expected {
+        comparison.compare(&row).await?;
+    }
+    comparison.finish().await
+}
+
+impl VerifyAggregatesOptions {
+    fn holds(self, date: Date) -> bool {
+        (self.from..=self.to).contains(&date)
+    }
+
+    fn holds_period(self, period: Period) -> bool {
+        match period {
+            Period::Hour(hour) => self.holds(hour.date()),
+            Period::Day(date) => self.holds(date),
+            // The first and the last weeks there are have no end in the calendar.
+            Period::Week(monday) => {
+                self.holds(monday) && monday.plus_days(6).is_none_or(|sunday| self.holds(sunday))
+            }
+        }
+    }
+}
+
+fn stored(
+    store: &dyn Store,
+    options: VerifyAggregatesOptions,
+    ranges: Vec<KeyRange>,
+) -> BoxStream<'static, Result<Row, StoreError>> {
+    let mut scan = Scan::ranges(ranges).with_latest_only();
+    if (options.from, options.to) != (Date::MIN, Date::MAX) {
+        let [from, to] = [options.from, options.to].map(|date| date.start().cell_micros());
+        scan = scan.with_time(from, to + 1);
+    }
+    store.scan(table::AGGREGATE, scan)
+}
+
+/// Every bucket that a part of the facts gives.
+async fn fold(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    options: VerifyAggregatesOptions,
+    range: KeyRange,
+    room: &Room,
+    control: &Control,
+) -> Result<(Vec<Spool>, u64), Error> {
+    let mut straight = Straight::new(&stages.plan);
+    let (mut spools, mut count) = (Vec::new(), 0);
+    let scan = Scan::range(range).with_families([family::EVENT_DATA, family::METADATA]);
+    let mut rows = store.scan(table::FACT, scan.with_latest_only());
+    loop {
+        let row = rows.try_next().await?;
+        if row.is_none() || straight.bytes() > options.memory_bytes / SHARES {
+            let (mut partial, mut spool) = (stages.plan.partial(), Spool::new(room));
+            straight.drain(&mut partial);
+            spool.extend(partial.finish())?;
+            spools.push(spool);
+        }
+        let Some(row) = row else {
+            return Ok((spools, count));
+        };
+        control.check()?;
+        let stored = StoredEvent::read(&row, &stages.pipeline).map_err(row_error)?;
+        let observation = stages.plan.observe_event(&stored.event);
+        straight.add(&observation, &|period| options.holds_period(period));
+        control.advance(0, 1);
+        count += 1;
+    }
+}
+
+struct Comparison {
+    stored: BoxStream<'static, Result<Row, StoreError>>,
+    options: VerifyAggregatesOptions,
+    ahead: Option<Row>,
+    report: VerifyAggregatesReport,
+}
+
+impl Comparison {
+    /// Compares the rows of all groups with those that are stored, and gives what is to be expected of leaderboards and sessions.
+    async fn compare_groups(
+        &mut self,
+        stages: &Arc<Stages>,
+        spools: &[Spool],
+    ) -> Result<Vec<Row>, Error> {
+        // Rows are compared some at a time: making them does not wait, reading those that are stored does.
+        const ROWS: usize = 256;
+        let mut rows = StraightRows::new(&stages.plan);
+        let mut merge = merge_partials(&stages.plan, spools.iter().map(Source::spool).collect());
+        let mut made = Vec::new();
+        while merge.next().await? {
+            let states = merge.states();
+            made.extend(rows.group(merge.key(), states).map_err(row_error)?);
+            if made.len() == ROWS {
+                for row in made.drain(..) {
+                    self.compare(&row).await?;
+                }
+            }
+        }
+        made.extend(rows.finish_row());
+        for row in made {
+            self.compare(&row).await?;
+        }
+        self.rest().await?;
+        Ok(rows.finish())
+    }
+
+    async fn next(&mut self) -> Result<Option<Row>, Error> {
+        match self.ahead.take() {
+            Some(row) => Ok(Some(row)),
+            None => loop {
+                let Some(row) = self.stored.try_next().await? else {
+                    return Ok(None);
+                };
+                if let Some(row) = self.of_options(row)? {
+                    return Ok(Some(row));
+                }
+            },
+        }
+    }
+
+    /// What of a stored row is to be compared; none if nothing is.
+    fn of_options(&self, row: Row) -> Result<Option<Row>, Error> {
+        let date = AggregateKey::decode(row.key()).map_err(row_error)?.date;
+        if self.options.holds_period(Period::Week(date)) {
+            return Ok(Some(row));
+        }
+        let others = row
+            .cells()
+            .filter(|cell| cell.family != family::WEEKLY_STATS);
+        let others: Vec<_> = others.collect();
+        let has_figures = others.iter().any(|cell| cell.family != family::METADATA);
+        let key = row.key().to_vec();
+        Ok(has_figures
+            .then(|| rowmill_model::RowBuilder::build(key, others))
+            .flatten())
+    }
+
+    /// Compares a row that is to be expected with what is stored, after all that should not be there before it.
+    async fn compare(&mut self, expected: &Row) -> Result<(), Error> {
+        while let Some(stored) = self.next().await? {
+            if stored.key() < expected.key() {
+                self.differ(&stored, "is there, and the facts give no such row");
+            } else if stored.key() == expected.key() {
+                return Ok(self.compare_cells(expected, &stored));
+            } else {
+                self.ahead = Some(stored);
+                break;
+            }
+        }
+        self.differ(expected, "is missing");
+        Ok(())
+    }
+
+    fn compare_cells(&mut self, expected: &Row, stored: &Row) {
+        self.report.rows += 1;
+        self.report.cells += stored.cells().count() as u64;
+        let mut stored_cells = stored.cells().peekable();
+        for cell in expected.cells() {
+            let name = |cell: &rowmill_model::Cell<'_>| {
+                format!(
+                    "{}:{}",
+                    cell.family,
+                    String::from_utf8_lossy(cell.qualifier)
+                )
+            };
+            while let Some(extra) = stored_cells
+                .next_if(|stored| (stored.family, stored.qualifier) < (cell.family, cell.qualifier))
+            {
+                self.differ(
+                    expected,
+                    &format!("has {}, and the facts give none", name(&extra)),
+                );
+            }
+            let found = stored_cells.next_if(|stored| {
+                (stored.family, stored.qualifier) == (cell.family, cell.qualifier)
+            });
+            match found {
+                None => self.differ(expected, &format!("has no {}", name(&cell))),
+                Some(found) if found != cell => {
+                    self.differ(expected, &format!("{} differs from the facts", name(&cell)));
+                }
+                Some(_) => {}
+            }
+        }
+        if stored_cells.next().is_some() {
+            self.differ(expected, "has more cells than the facts give");
+        }
+    }
+
+    /// What is stored beyond everything that was to be expected.
+    async fn rest(&mut self) -> Result<(), Error> {
+        while let Some(stored) = self.next().await? {
+            self.differ(&stored, "is there, and the facts give no such row");
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<VerifyAggregatesReport, Error> {
+        self.rest().await?;
+        Ok(self.report)
+    }
+
+    fn differ(&mut self, row: &Row, problem: &str) {
+        let key = String::from_utf8_lossy(row.key()).into_owned();
+        let report = &mut self.report;
+        let mut differences = Differences {
+            kept: &mut report.differences,
+            more: &mut report.more,
+        };
+        differences.add(table::AGGREGATE, key, problem);
+    }
+}
