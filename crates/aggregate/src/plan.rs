@@ -90,7 +90,7 @@ impl Slots {
         let compiled = if is_condition {
             Expression::compile_condition(&source.value, pipeline)
         } else {
-            Expression::compile(&source.value, pipeline)
+            Expression::compile_value(&source.value, pipeline)
         };
         let compiled = compiled.map_err(|error| pipeline.error_at(source, error.to_string()))?;
         for slot in compiled.slots() {

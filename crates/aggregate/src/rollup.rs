@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rowmill_model::columns::family;
-use rowmill_model::{Grain, MutationBatch};
+use rowmill_model::{Grain, MutationBatch, RowWriter};
 use rowmill_rowkey::{AggregateKey, SESSIONS_DIMENSION, TOP_DIMENSION, TOTAL_VALUE};
 use smallvec::SmallVec;
 
 use crate::board::{Board, BoardEntry, rank};
 use crate::bucket::{Bucket, StateError, count_of_body};
-use crate::cells::{CellNames, families_of, name_value, replace};
+use crate::cells::{CellNames, name_value, replace};
 use crate::key::GroupKey;
 use crate::merge::Merge;
 use crate::partial::PartialWriter;
@@ -263,7 +262,8 @@ impl RollUp {
                     row.set(period.family(), name.as_bytes(), time, json.as_bytes());
                 }
             }
-            close(row, is_empty, &dimension.name, self.period);
+            let has_weeks = dimension.grains.contains(&Grain::Week);
+            close(row, is_empty, has_weeks, &dimension.name, self.period);
         }
     }
 
@@ -281,7 +281,7 @@ impl RollUp {
             bucket.encode_body(&mut body);
             names.write(&sessions.layout, *period, bucket, &body, &mut row);
         }
-        close(row, is_empty, TOTAL_VALUE, self.period);
+        close(row, is_empty, true, TOTAL_VALUE, self.period);
     }
 }
 
@@ -322,15 +322,16 @@ pub fn board_name(period: Period, figure: &str) -> String {
     }
 }
 
-/// Closes a row of which everything was set. One that is empty of the week is empty of its Monday too.
-fn close(mut row: rowmill_model::RowWriter<'_>, is_empty: bool, value: &str, period: Period) {
+/// Closes a row of which everything was set. One that is empty of the week is empty of its Monday too; one that is empty of a Monday
+/// may have its week.
+fn close(mut row: RowWriter<'_>, is_empty: bool, has_weeks: bool, value: &str, period: Period) {
+    let date = period.date();
     if !is_empty {
-        return name_value(row, value, period.date());
+        return name_value(row, value, date);
     }
-    let (date, is_week) = (period.date(), matches!(period, Period::Week(_)));
-    if is_week || date != date.monday() {
+    let is_monday = matches!(period, Period::Day(_)) && date == date.monday();
+    if !(has_weeks && is_monday) {
         row.delete_row();
     }
-    debug_assert!(families_of(period).iter().all(|it| *it != family::METADATA));
     row.finish();
 }

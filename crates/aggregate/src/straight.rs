@@ -129,9 +129,9 @@ impl Straight {
 /// A period as bytes that sort by length, and then by time.
 fn period_key(period: Period) -> Vec<u8> {
     let grain = match period.grain() {
-        Grain::Day => 0,
-        Grain::Hour => 1,
-        Grain::Week => 2,
+        Grain::Day => 1,
+        Grain::Hour => 2,
+        Grain::Week => 3,
     };
     [&[grain], period.to_string().as_bytes(), &[0]].concat()
 }
@@ -141,8 +141,8 @@ fn period_of(bytes: &[u8]) -> Option<(Period, &[u8])> {
     let text = std::str::from_utf8(&bytes[1..end]).ok()?;
     let date = || text.parse::<Date>().ok();
     let period = match bytes[0] {
-        0 => Period::Day(date()?),
-        1 => Period::Hour(text.parse().ok()?),
+        1 => Period::Day(date()?),
+        2 => Period::Hour(text.parse().ok()?),
         _ => Period::Week(date()?),
     };
     Some((period, &bytes[end + 1..]))

@@ -12,8 +12,8 @@ use rowmill_rowkey::{Date, Timestamp};
 use rowmill_store::Chaos;
 
 pub(crate) use aggregates::{
-    AggregateArguments, CountArguments, DeleteArguments, ExplainArguments, Query,
-    QueryArguments, StatsArguments, TopArguments, UserArguments,
+    AggregateArguments, CountArguments, DeleteArguments, ExplainArguments, Query, QueryArguments,
+    StatsArguments, TopArguments, UserArguments,
 };
 pub(crate) use letters::{
     Dlq, ExportLetters, LetterFilterArguments, ListLetters, PurgeArguments, ReplayArguments, Runs,

@@ -74,11 +74,23 @@ impl Expression {
                 "is a {}, not true or false",
                 other.type_of()
             ))),
-            Err(failure) if failure.message.contains("no matching overload") => {
-                Err(error(failure.message))
-            }
+            Err(failure) if is_of_types(&failure) => Err(error(failure.message)),
             // Another failure is of these values, not of their types.
             Err(_) => Ok(condition),
+        }
+    }
+
+    /// Compiles an expression that has a value of an event which has all its own: it is tried on such an event once, as
+    /// [`Expression::compile_condition`] does.
+    pub fn compile_value(source: &str, pipeline: &Pipeline) -> Result<Self, CompileError> {
+        let expression = Self::compile(source, pipeline)?;
+        match expression.evaluate(&specimen(pipeline)) {
+            Err(failure) if is_of_types(&failure) => Err(CompileError {
+                expression: source.to_owned(),
+                message: failure.message,
+            }),
+            // Another failure is of these values, not of their types.
+            _ => Ok(expression),
         }
     }
 
@@ -191,6 +203,12 @@ fn specimen(pipeline: &Pipeline) -> Event<'static> {
         values: pipeline.fields.iter().map(value).collect(),
         unknown: Vec::new(),
     }
+}
+
+/// Whether an expression failed because of the types of what it names.
+fn is_of_types(failure: &EvaluationError) -> bool {
+    let signs = ["no matching overload", "which no field holds"];
+    signs.iter().any(|sign| failure.message.contains(sign))
 }
 
 fn unknown_name(name: &str, pipeline: &Pipeline) -> String {

@@ -39,3 +39,29 @@ proptest! {
         prop_assert_eq!(merged(a, a), a.clone());
     }
 }
+
+/// What Apache `DataSketches` makes of the same texts: the same registers, and it reads ours.
+#[test]
+fn sketches_are_those_of_datasketches() {
+    use datasketches::hll::{HllSketch, HllType, HllUnion};
+    for many in [1_u64, 100, 3_000, 60_000] {
+        let ours = set_of(0..many);
+        let read = HllSketch::deserialize(&ours.to_datasketches()).unwrap();
+        let mut theirs = HllSketch::new(14, HllType::Hll8).unwrap();
+        for value in 0..many {
+            theirs.update(datasketches::hash::value::raw_bytes::from_slice(
+                value.to_string().as_bytes(),
+            ));
+        }
+        let mut union = HllUnion::new(14).unwrap();
+        union.update(&read);
+        let alone = union.to_sketch(HllType::Hll8).estimate();
+        union.update(&theirs);
+        let together = union.to_sketch(HllType::Hll8).estimate();
+        assert_eq!(
+            alone, together,
+            "{many}: the union has the same registers as ours"
+        );
+        assert!(alone.is_finite() && (alone - theirs.estimate()).abs() < theirs.estimate() * 0.03);
+    }
+}

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::arguments::{AggregateArguments, Global};
 use crate::exit::ExitStatus;
-use crate::printer::{Printer, counted, grouped};
+use crate::printer::{Printer, counted};
 use crate::progress::Progress;
 use crate::session;
 
@@ -48,11 +48,8 @@ pub(crate) async fn run(
     print(done, printer)?;
     if done.shards_missing > 0 {
         printer.say(&format!(
-            "{} not left their part yet; the last one merges, or `rowmill aggregate --merge`",
-            match done.shards_missing {
-                1 => "1 shard has".to_owned(),
-                missing => format!("{} shards have", grouped(missing.into())),
-            }
+            "{} still to come; the last one merges, or `rowmill aggregate --merge`",
+            counted(done.shards_missing.into(), "shard"),
         ));
     }
     Ok(ExitStatus::Done)
