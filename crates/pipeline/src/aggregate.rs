@@ -57,6 +57,9 @@ pub struct AggregateOptions {
     pub scope: Scope,
     /// Which part of them, if others do the rest.
     pub shard: Shard,
+    /// What the job of all shards together is called. Without a name of its own it is mixed up with what a shard of an earlier one left
+    /// that was killed after all others were done.
+    pub job: String,
     /// Only merge what the shards left.
     pub merge_only: bool,
     /// How many bytes of memory groups may take, and partials that wait, each; about.
@@ -74,6 +77,7 @@ impl AggregateOptions {
             name: name.into(),
             scope,
             shard: Shard::ALONE,
+            job: String::new(),
             merge_only: false,
             memory_bytes: 128 << 20,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),

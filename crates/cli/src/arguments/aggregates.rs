@@ -26,6 +26,15 @@ pub(crate) struct AggregateArguments {
     /// CLOUD_RUN_TASK_INDEX and _COUNT, or JOB_COMPLETION_INDEX and COUNT, if those are set
     #[arg(long, value_name = "I/N")]
     pub(crate) shard: Option<Shard>,
+    /// What the job of all shards together is called, if it may run again: shards of other jobs are not mixed in
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "CLOUD_RUN_EXECUTION",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) job: String,
     /// Only merge what shards left
     #[arg(long, conflicts_with = "shard")]
     pub(crate) merge: bool,

@@ -64,6 +64,7 @@ fn options(arguments: &AggregateArguments) -> AggregateOptions {
     let of_task = arguments.task.shard().filter(|_| !arguments.rebuild);
     AggregateOptions {
         shard: arguments.shard.or(of_task).unwrap_or(Shard::ALONE),
+        job: arguments.job.clone(),
         merge_only: arguments.merge,
         memory_bytes: usize::try_from(arguments.memory).map_or(usize::MAX, |mib| mib << 20),
         ..session::aggregate_options(scope)

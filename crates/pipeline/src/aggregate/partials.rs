@@ -71,6 +71,20 @@ fn prefix(name: &str) -> Vec<u8> {
     format!("{PARTIAL_DIMENSION}#{name}").into_bytes()
 }
 
+/// The ranges of everything in the aggregate table but the partials of shards.
+pub(crate) fn all_but_shards() -> Vec<KeyRange> {
+    let KeyRange { start, end } = KeyRange::prefix(prefix("shard."));
+    let before = KeyRange {
+        start: Vec::new(),
+        end: Some(start),
+    };
+    let after = KeyRange {
+        start: end.expect("a prefix of letters has an end"),
+        end: None,
+    };
+    vec![before, after]
+}
+
 /// Where the chunks of a partial come from.
 pub(crate) enum Source<'a> {
     /// Rows of the store.

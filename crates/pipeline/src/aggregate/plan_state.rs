@@ -10,6 +10,7 @@ use rowmill_rowkey::AGGREGATE_PLAN_KEY;
 use rowmill_store::{Scan, Store, StoreExt as _};
 use serde::{Deserialize, Serialize};
 
+use super::partials::all_but_shards;
 use crate::error::Error;
 use crate::stages::Stages;
 
@@ -47,21 +48,22 @@ async fn write(store: &dyn Store, plan: &PlanState) -> Result<(), Error> {
 /// Notes, before rows of the timeline are written, that they have no other columns than the pipeline file's.
 pub(crate) async fn narrow_timeline(stages: &Stages, store: &dyn Store) -> Result<(), Error> {
     let columns = stages.plan.column_texts();
-    let Some(mut found) = read(store).await? else {
-        let scan = Scan::all().with_limit(1);
-        let is_new = store.rows(table::TIMELINE, scan).await?.is_empty();
-        let state = PlanState {
-            timeline: if is_new { columns } else { Vec::new() },
-            ..PlanState::default()
-        };
-        return write(store, &state).await;
-    };
-    let before = found.timeline.len();
-    found.timeline.retain(|column| columns.contains(column));
-    if found.timeline.len() < before {
-        write(store, &found).await?;
+    let found = read(store).await?;
+    let mut state = found.clone().unwrap_or_default();
+    if state.timeline != columns && has_no_timeline(store).await? {
+        state.timeline = columns;
+    } else {
+        state.timeline.retain(|column| columns.contains(column));
+    }
+    if found.as_ref() != Some(&state) {
+        write(store, &state).await?;
     }
     Ok(())
+}
+
+async fn has_no_timeline(store: &dyn Store) -> Result<bool, Error> {
+    let scan = Scan::all().with_limit(1).with_keys_only();
+    Ok(store.rows(table::TIMELINE, scan).await?.is_empty())
 }
 
 /// Notes that every row of the timeline has the pipeline file's columns.
@@ -81,16 +83,15 @@ pub(super) async fn check(
     let mut found = read(&**store).await?.unwrap_or_default();
     let plan = stages.plan.fingerprint();
     let columns = stages.plan.column_texts();
+    if found.timeline != columns && has_no_timeline(&**store).await? {
+        found.timeline.clone_from(&columns);
+    }
     let missing: Vec<_> = columns
         .iter()
         .filter(|column| !found.timeline.contains(column))
         .map(|column| format!("`{}`", column.split(' ').next().unwrap_or(column)))
         .collect();
-    let is_empty = store
-        .rows(table::TIMELINE, Scan::all().with_limit(1))
-        .await?
-        .is_empty();
-    if !missing.is_empty() && !is_empty {
+    if !missing.is_empty() {
         return Err(Error::Query(format!(
             "the timeline lacks {} of events that are stored already; run `rowmill aggregate --rebuild`, which reads the facts",
             missing.join(", ")
@@ -138,10 +139,10 @@ fn changed(found: &PlanState, wanted: &[String]) -> String {
     )
 }
 
-/// Removes all aggregates.
+/// Removes all aggregates, but not what shards left: another one may have been faster than this process.
 pub(crate) async fn clear(store: &Arc<dyn Store>) -> Result<(), Error> {
     const BATCH_ROWS: usize = 10_000;
-    let rows = store.scan(table::AGGREGATE, Scan::all());
+    let rows = store.scan(table::AGGREGATE, Scan::ranges(all_but_shards()));
     let mut keys = rows.map_ok(|row| row.key().to_vec()).try_chunks(BATCH_ROWS);
     while let Some(keys) = keys.try_next().await.map_err(|failed| failed.1)? {
         let mut batch = MutationBatch::new();

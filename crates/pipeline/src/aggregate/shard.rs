@@ -43,7 +43,7 @@ impl Shard {
     }
 
     /// Whether a bucket of an hour is this shard's. Every bucket of every hour is exactly one shard's.
-    pub(crate) fn owns(self, hour: Hour, bucket: u8) -> bool {
+    pub fn owns(self, hour: Hour, bucket: u8) -> bool {
         const MICROS_PER_HOUR: i64 = 3_600_000_000;
         let hours = hour.start().micros() / MICROS_PER_HOUR;
         let unit = hours * i64::from(rowmill_rowkey::TIMELINE_BUCKETS) + i64::from(bucket);
@@ -70,6 +70,8 @@ impl FromStr for Shard {
 /// What a shard says when it is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Word {
+    /// Of which job: only what shards of one job left is merged.
+    job: String,
     index: u32,
     count: u32,
     /// Fingerprint of what was aggregated.
@@ -86,7 +88,7 @@ impl Job<'_> {
         let (days, _) = self.split_expired(days);
         let events = self.fold_shard(&days, &seen).await?;
         let count = self.options.shard.count;
-        let words = self.words_of(count).await?;
+        let words = self.words_of(&self.options.job, count).await?;
         let said = u32::try_from(words.len()).unwrap_or(count);
         let mut report = AggregateReport::default();
         if said >= count {
@@ -99,15 +101,17 @@ impl Job<'_> {
 
     /// Merges what shards left, of whatever number they were, if all of them did.
     pub(super) async fn merge_shards(&self) -> Result<AggregateReport, Error> {
-        let mut by_count: BTreeMap<u32, Vec<Word>> = BTreeMap::new();
+        let mut by_job: BTreeMap<(String, u32), Vec<Word>> = BTreeMap::new();
         for word in self.words().await? {
-            by_count.entry(word.count).or_default().push(word);
+            let job = (word.job.clone(), word.count);
+            by_job.entry(job).or_default().push(word);
         }
         let mut report = AggregateReport::default();
-        for (count, words) in by_count {
+        for ((_, count), words) in by_job {
             let said = u32::try_from(words.len()).unwrap_or(count);
             if said >= count {
                 report.add(self.merge(&words).await?);
+                continue;
             }
             report.shards_missing += count.saturating_sub(said);
         }
@@ -117,6 +121,7 @@ impl Job<'_> {
     async fn fold_shard(&self, days: &Days, seen: &Marks) -> Result<u64, Error> {
         let (folder, shard) = (self.folder(), self.options.shard);
         let mut word = Word {
+            job: self.options.job.clone(),
             index: shard.index,
             count: shard.count,
             plan: self.stages.plan.fingerprint(),
@@ -181,6 +186,8 @@ impl Job<'_> {
     async fn merge(&self, words: &[Word]) -> Result<AggregateReport, Error> {
         let (mut days, mut seen) = (Days::new(), Marks::new());
         let own = format!("merge {}", self.options.name);
+        let is_rebuilding = words.iter().any(|word| word.rebuilding);
+        let Word { job, count, .. } = &words[0];
         for (hour, marks) in &words[0].hours {
             let of_all: Option<Vec<_>> = words.iter().map(|word| word.hours.get(hour)).collect();
             let Some(of_all) = of_all else { continue };
@@ -190,16 +197,20 @@ impl Job<'_> {
                 .iter()
                 .filter(of_all)
                 .map(|mark| mark.clone().into_bytes());
-            seen.insert(hour, marks.collect());
+            let marks: BTreeSet<_> = marks.collect();
+            if marks.is_empty() && !is_rebuilding {
+                // Somebody read it before it was last marked: it waits for the next time.
+                continue;
+            }
+            seen.insert(hour, marks);
             let day = days.entry(hour.date()).or_insert_with(Changes::default);
             day.add(hour.of_day());
         }
         let hours: BTreeSet<Hour> = seen.keys().copied().collect();
         mark(&**self.store, &own, &hours).await?;
-        let work = Work::Merge(words[0].count);
-        let is_rebuilding = words.iter().any(|word| word.rebuilding);
+        let work = Work::Merge(*count);
         let report = self.weeks(days, work, is_rebuilding, &Marks::new()).await?;
-        if self.words_of(words[0].count).await? == *words {
+        if self.words_of(job, *count).await? == *words {
             for marks in seen.values_mut() {
                 marks.insert(own.clone().into_bytes());
             }
@@ -209,9 +220,10 @@ impl Job<'_> {
         Ok(report)
     }
 
-    async fn words_of(&self, count: u32) -> Result<Vec<Word>, Error> {
+    async fn words_of(&self, job: &str, count: u32) -> Result<Vec<Word>, Error> {
         let words = self.words().await?.into_iter();
-        Ok(words.filter(|word| word.count == count).collect())
+        let is_of_job = |word: &Word| word.job == job && word.count == count;
+        Ok(words.filter(is_of_job).collect())
     }
 
     /// Removes what the shards left: first their words, so that nothing is merged in part.

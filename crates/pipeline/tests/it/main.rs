@@ -1,6 +1,7 @@
 //! Jobs over whole stores: what is read is accounted for, again and again, whatever fails on the way.
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
+mod aggregates;
 mod bigtable;
 mod faults;
 mod generate;
