@@ -41,7 +41,9 @@ pub(crate) async fn run(
         Query::User(arguments) => user(&stages, &store, arguments, printer).await,
         Query::Stats(arguments) => print_stats(&stages, &store, arguments, printer).await,
         Query::Top(arguments) => print_top(&stages, &store, arguments, printer).await,
-        Query::Explain(arguments) => explain::print(&stages, &store, arguments, printer).await,
+        Query::Explain(arguments) => {
+            explain::print(&stages, &store, &log, arguments, printer).await
+        }
         Query::Count(arguments) => count(&store, arguments, printer).await,
     };
     if log.is_exceeded() {
@@ -50,7 +52,8 @@ pub(crate) async fn run(
         return Err(UsageError(message).into());
     }
     let returned = returned?;
-    if arguments.explain {
+    // Explaining a number says what it read without being asked.
+    if arguments.explain || matches!(arguments.query, Query::Explain(_)) {
         show_log(&log, returned, printer);
     }
     if matches!(arguments.query, Query::Count(_)) {

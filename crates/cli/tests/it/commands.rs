@@ -41,7 +41,7 @@ fn a_run_shows_its_ledger() {
 
     The first rejected records:
       plays.jsonl:5: required user_id: `userId` is missing or empty; one_of level: "gold" is none of "free", "paid"
-    aggregated 3 events of 1 days in 1 weeks into 16 rows; 2 hours were pending
+    aggregated 3 events of 2 hours on 1 day in 1 week into 26 rows
     "#);
     assert_snapshot!(stdout(folder.path(), &["check", "plays.jsonl", "--format", "json"]), @r#"{"damaged":[],"done_already":[],"examples":[{"place":"plays.jsonl:5","reasons":["required user_id: `userId` is missing or empty","one_of level: \"gold\" is none of \"free\", \"paid\""]}],"interrupted":false,"ledger":{"bytes":{"duplicate":114,"filtered":0,"read":659,"rejected":93,"written":452},"duplicate":1,"filtered":0,"read":5,"rejected_by_reason":{"required":1},"violations":[{"count":1,"reason":"one_of","severity":"reject","subject":"level"},{"count":1,"reason":"required","severity":"reject","subject":"user_id"},{"count":1,"reason":"rule","severity":"warn","subject":"redirects_are_odd"}],"written":3},"rejected":1,"status":"done"}"#);
     assert_snapshot!(shown(folder.path(), &run(folder.path(), &["ingest", "--dry-run", "--max-rejects", "10%", "plays.jsonl"])), @r#"

@@ -195,7 +195,7 @@ fn letters_are_tried_again() {
     assert_snapshot!(with(&["aggregate", "--quiet"]), @r"
     exit 0
     -- stdout
-    aggregated 5 events of 1 days in 1 weeks into 20 rows; 2 hours were pending
+    aggregated 5 events of 2 hours on 1 day in 1 week into 30 rows
     ");
     assert_snapshot!(with(&["verify"]), @r"
     exit 0

@@ -63,7 +63,7 @@ fn the_command_line() {
     assert_snapshot!(check(&["query", "top", "song", "--on", "yesterday"]), @r"
     exit 2
     -- stderr
-    rowmill: --on yesterday: is no date such as 2018-11-15 and no hour such as 2018-11-15T14
+    rowmill: yesterday: is no date such as 2018-11-15 and no hour such as 2018-11-15T14
     ");
     assert_snapshot!(check(&["export", "facts", "--format", "table"]), @r"
     exit 2

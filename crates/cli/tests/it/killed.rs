@@ -122,12 +122,13 @@ fn duration_of(work: impl FnOnce()) -> Duration {
 fn is_done(folder: &Path, after: Duration) -> bool {
     let mut child = rowmill(folder, &INGEST)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(std::fs::File::create(folder.join("stderr")).unwrap())
         .spawn()
         .unwrap();
     std::thread::sleep(after);
     child.kill().unwrap();
     let status = child.wait().unwrap();
-    assert!(matches!(status.code(), None | Some(0)), "{status}");
+    let talk = std::fs::read_to_string(folder.join("stderr")).unwrap();
+    assert!(matches!(status.code(), None | Some(0)), "{status}: {talk}");
     status.success()
 }

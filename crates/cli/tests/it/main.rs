@@ -1,6 +1,7 @@
 //! The program as a whole: what it prints, its exit codes, real data through it, and being stopped.
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
+mod aggregates;
 mod bigtable;
 mod commands;
 mod dlq;

@@ -111,6 +111,10 @@ fn exported(folder: &Path, settings: &[&str], measure: Option<&str>) -> Figures 
         folder,
         &[&["export", "aggregates", "--format", "csv"], settings].concat(),
     );
+    figures_of(&text, measure)
+}
+
+fn figures_of(text: &str, measure: Option<&str>) -> Figures {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let header = reader.headers().unwrap().clone();
     let column = |name: &str| header.iter().position(|column| column == name).unwrap();
@@ -447,4 +451,100 @@ fn nasty_files_are_accounted_for() {
         }
     }
     assert_eq!(checked, 75);
+}
+
+/// The stores that every figure must come out of, opened by the library: one of them lives in this process only.
+fn stores(
+    folder: &Path,
+    set: &Set,
+) -> Vec<(
+    rowmill_pipeline::StoreUri,
+    Option<rowmill_bigtable::testing::Emulator>,
+)> {
+    let parse =
+        |uri: &str, host: Option<&str>| rowmill_pipeline::StoreUri::parse(uri, host).unwrap();
+    let embedded = format!("file:{}", folder.join("store").display());
+    let mut stores = vec![
+        (parse("memory:", None), None),
+        (parse(&embedded, None), None),
+    ];
+    if let Some(emulator) = emulator("real data, a file at a time, on the emulator") {
+        let uri = parse(
+            &format!("bigtable://project/{}", set.name),
+            Some(emulator.address()),
+        );
+        stores.push((uri, Some(emulator)));
+    }
+    stores
+}
+
+/// One file at a time in random order, aggregated after each: the same figures, on every store, and proved from the facts.
+#[test]
+fn every_expected_figure_comes_out_of_increments() {
+    let Some(data) = real_data() else { return };
+    let seed = fastrand::u64(..);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for set in &SETS {
+        let folder = tempfile::tempdir().unwrap();
+        let expected = expected(
+            &data.join(format!("expected/{}.tsv", set.name)),
+            set.measure.is_some(),
+        );
+        for (uri, _emulator) in stores(folder.path(), set) {
+            let found = runtime.block_on(increments(&data, set, &uri, seed));
+            assert!(found == expected, "{} in {uri:?}, seed {seed}", set.name);
+        }
+    }
+}
+
+async fn increments(
+    data: &Path,
+    set: &Set,
+    uri: &rowmill_pipeline::StoreUri,
+    seed: u64,
+) -> Figures {
+    use rowmill_pipeline::{AggregateOptions, Control, IngestOptions, Inputs, Scope, Stages};
+    let text = std::fs::read_to_string(example(set.config)).unwrap();
+    let pipeline = rowmill_model::Pipeline::parse(&text).unwrap();
+    let stages = std::sync::Arc::new(Stages::new(pipeline).unwrap());
+    let store = rowmill_pipeline::open_store(uri)
+        .await
+        .unwrap()
+        .prepare()
+        .await
+        .unwrap()
+        .store;
+    let control = Control::default();
+    let mut files: Vec<PathBuf> = glob::glob(&data.join(set.files).display().to_string())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    fastrand::Rng::with_seed(seed).shuffle(&mut files);
+    let now = rowmill_rowkey::Timestamp::from_micros(0).unwrap();
+    for (number, file) in files.iter().enumerate() {
+        let inputs = Inputs::find(&[file.display().to_string()], None).unwrap();
+        let inputs = inputs.prepare(&stages).unwrap();
+        let options = IngestOptions::new(format!("run {number}"), now);
+        rowmill_pipeline::ingest(&stages, &store, inputs, &options, &control)
+            .await
+            .unwrap();
+        let options = AggregateOptions::new(format!("aggregation {number}"), Scope::Pending, now);
+        rowmill_pipeline::aggregate(&stages, &store, &options, &control)
+            .await
+            .unwrap();
+    }
+    let options = rowmill_pipeline::VerifyAggregatesOptions::default();
+    let proof = rowmill_pipeline::verify_aggregates(&stages, &store, &options, &control)
+        .await
+        .unwrap();
+    assert!(proof.is_proved(), "{:?}", proof.differences.first());
+    let mut out = Vec::new();
+    let (table, format) = (
+        rowmill_pipeline::ExportTable::Aggregates,
+        rowmill_pipeline::ExportFormat::Csv,
+    );
+    rowmill_pipeline::export(&stages, &*store, table, format, &mut out, &control)
+        .await
+        .unwrap();
+    figures_of(&String::from_utf8(out).unwrap(), set.measure)
 }

@@ -185,7 +185,7 @@ fn verifying_lists_what_differs() {
             "--chaos",
             "lost-write=30%",
             "--chaos-seed",
-            "5",
+            "6",
         ],
     );
     assert_snapshot!(check(&fresh, &["verify"]), @r"

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, StreamExt as _};
 use rowmill_aggregate::{Period, Straight, StraightRows};
 use rowmill_model::columns::{family, table};
 use rowmill_model::{Row, StoredEvent};
@@ -138,7 +138,8 @@ fn stored(
         let [from, to] = [options.from, options.to].map(|date| date.start().cell_micros());
         scan = scan.with_time(from, to + 1);
     }
-    store.scan(table::AGGREGATE, scan)
+    // It is asked again at its end, by whatever is still to be expected.
+    store.scan(table::AGGREGATE, scan).fuse().boxed()
 }
 
 /// Every bucket that a part of the facts gives.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use rowmill_pipeline::{
-    ExplainQuery, Explanation, OpenStore, SheetRow, SourceShare, Stages, explain,
+    ExplainQuery, Explanation, OpenStore, ScanLog, SheetRow, SourceShare, Stages, explain,
 };
 use serde_json::json;
 
@@ -14,6 +14,7 @@ use crate::printer::{Printer, counted, grouped};
 pub(super) async fn print(
     stages: &Stages,
     store: &OpenStore,
+    log: &ScanLog,
     arguments: &ExplainArguments,
     printer: &mut Printer,
 ) -> Result<usize> {
@@ -26,7 +27,7 @@ pub(super) async fn print(
     if printer.is_for_people() {
         for_people(stages, &found, printer)?;
     } else {
-        printer.json(&as_json(stages, &query, &found))?;
+        printer.json(&as_json(stages, &query, &found, log))?;
     }
     Ok(found.sources.len())
 }
@@ -69,7 +70,12 @@ fn late(found: &Explanation) -> u64 {
     late.map(|source| source.events).sum()
 }
 
-fn as_json(stages: &Stages, query: &ExplainQuery, found: &Explanation) -> serde_json::Value {
+fn as_json(
+    stages: &Stages,
+    query: &ExplainQuery,
+    found: &Explanation,
+    log: &ScanLog,
+) -> serde_json::Value {
     let names = stages.plan().figure_names();
     let figures = found.stored.as_ref().map(|stored| {
         let layout = stages.plan().layout_of(&stored.dimension);
@@ -93,6 +99,7 @@ fn as_json(stages: &Stages, query: &ExplainQuery, found: &Explanation) -> serde_
         "events": found.events,
         "late": late(found),
         "sources": found.sources.iter().map(source).collect::<Vec<_>>(),
+        "read": log.scans(),
         "pending": found.pending.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
