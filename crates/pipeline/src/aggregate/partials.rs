@@ -3,6 +3,7 @@
 //! What is needed to roll a period up lives in the family, and by the times, of what it is rolled up to, so that rules of age keep it
 //! as long: hours with days, days and weeks with weeks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use rowmill_store::{Error as StoreError, Scan, Store, StoreExt as _};
 
 use super::row_error;
 use crate::error::Error;
-use crate::spool::Spool;
+use crate::spool::{Room, Spool};
 
 /// The qualifier of a chunk.
 const CHUNK: &[u8] = b"chunk";
@@ -89,8 +90,10 @@ pub(crate) fn all_but_shards() -> Vec<KeyRange> {
 pub(crate) enum Source<'a> {
     /// Rows of the store.
     Stored(BoxStream<'static, Result<Row, StoreError>>),
-    /// What was just made.
+    /// What was just made, or read before.
     Spool(&'a Spool, usize),
+    /// Nowhere.
+    Empty,
 }
 
 impl Source<'_> {
@@ -113,6 +116,7 @@ impl Source<'_> {
                 };
                 Ok(row.and_then(chunk))
             }
+            Self::Empty => Ok(None),
             Self::Spool(spool, at) => {
                 let chunk = spool.chunk(*at)?;
                 *at += 1;
@@ -175,14 +179,76 @@ pub(crate) async fn merge(
     Ok(())
 }
 
-/// Writes a partial over what there was of it.
+/// The partials of periods in these ranges, read in one scan, by period; of some only how many chunks there are.
+pub(crate) async fn load(
+    store: &dyn Store,
+    ranges: Vec<KeyRange>,
+    is_wanted: impl Fn(Period) -> bool,
+    room: &Room,
+) -> Result<BTreeMap<Period, Spool>, Error> {
+    let scan = Scan::ranges(ranges).with_latest_only();
+    let mut rows = store.scan(table::AGGREGATE, scan);
+    let mut loaded: BTreeMap<Period, Spool> = BTreeMap::new();
+    while let Some(row) = rows.try_next().await? {
+        let period = period_of(row.key()).ok_or_else(|| invalid_key(row.key()))?;
+        let cell = row.cells().find(|cell| cell.qualifier == CHUNK);
+        let chunk = match cell {
+            Some(cell) if is_wanted(period) => Bytes::copy_from_slice(cell.value),
+            _ => Bytes::new(),
+        };
+        let spool = loaded.entry(period).or_insert_with(|| Spool::new(room));
+        spool.push(chunk)?;
+    }
+    Ok(loaded)
+}
+
+/// Where the partials of a day's hours are.
+pub(crate) fn hours_of(date: Date) -> Vec<KeyRange> {
+    vec![KeyRange::prefix(prefix(&format!("hour.{date}T")))]
+}
+
+/// Where the partials of a week's days, and of itself, are.
+pub(crate) fn days_of(monday: Date) -> Vec<KeyRange> {
+    let of_day = |date: Date| KeyRange::prefix(prefix(&format!("day.{date}.")));
+    let last = monday.plus_days(6).unwrap_or(Date::MAX);
+    let days = KeyRange {
+        start: of_day(monday).start,
+        end: of_day(last).end,
+    };
+    vec![days, KeyRange::prefix(prefix(&format!("week.{monday}.")))]
+}
+
+/// The period whose partial a key is of.
+fn period_of(key: &[u8]) -> Option<Period> {
+    let key = AggregateKey::decode(key).ok()?;
+    let DimensionValue::Whole(name) = &key.value else {
+        return None;
+    };
+    let mut parts = name.split('.');
+    let (grain, time) = (parts.next()?, parts.next()?);
+    match grain {
+        "hour" => time.parse().ok().map(Period::Hour),
+        "day" => time.parse().ok().map(Period::Day),
+        "week" => time.parse().ok().map(Period::Week),
+        _ => None,
+    }
+}
+
+fn invalid_key(key: &[u8]) -> Error {
+    let key = String::from_utf8_lossy(key);
+    Error::Row(format!(
+        "the row {key:?} of events_aggregate has no valid key"
+    ))
+}
+
+/// Writes a partial over what there was of it: so many chunks.
 pub(crate) async fn write(
     store: &Arc<dyn Store>,
     owner: Owner,
     spool: &Spool,
+    stored: usize,
     batch: &mut MutationBatch,
 ) -> Result<(), Error> {
-    let stored = keys(&**store, owner.range()).await?;
     for index in 0..spool.len() {
         let chunk = spool.chunk(index)?.expect("there is a chunk at each index");
         let mut row = batch.row(&owner.key(index));
@@ -191,10 +257,15 @@ pub(crate) async fn write(
         row.finish();
         flush(store, batch, BATCH_BYTES).await?;
     }
-    for key in stored.iter().skip(spool.len()) {
-        delete(batch, key);
+    for index in spool.len()..stored {
+        delete(batch, &owner.key(index));
     }
     Ok(())
+}
+
+/// How many chunks of a partial are stored.
+pub(crate) async fn stored(store: &dyn Store, owner: Owner) -> Result<usize, Error> {
+    Ok(keys(store, owner.range()).await?.len())
 }
 
 /// Writes a batch once it has so many bytes.
@@ -256,12 +327,7 @@ pub(crate) async fn hours(
         let Some(row) = store.rows(table::AGGREGATE, scan).await?.pop() else {
             return Ok(hours);
         };
-        let hour = hour_of(row.key(), kind).ok_or_else(|| {
-            let key = String::from_utf8_lossy(row.key()).into_owned();
-            Error::Row(format!(
-                "the row {key:?} of events_aggregate has no valid key"
-            ))
-        })?;
+        let hour = hour_of(row.key(), kind).ok_or_else(|| invalid_key(row.key()))?;
         hours.push(hour);
         let past = KeyRange::prefix(prefix(&format!("{kind}{hour}"))).end;
         start = past.expect("a prefix of letters has an end");

@@ -12,7 +12,7 @@ use rowmill_rowkey::{Hour, ShardKey};
 use rowmill_store::{Scan, StoreExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::partials::{Owner, flush, remove, write};
+use super::partials::{Owner, flush, remove, stored, write};
 use super::week::{Changes, Work};
 use super::{AggregateReport, Days, Job};
 use crate::error::Error;
@@ -139,7 +139,8 @@ impl Job<'_> {
                     index: shard.index,
                     count: shard.count,
                 };
-                write(self.store, owner, spool, &mut batch).await?;
+                let stored = stored(&**self.store, owner).await?;
+                write(self.store, owner, spool, stored, &mut batch).await?;
                 let marks = seen.get(hour).into_iter().flatten();
                 let marks = marks.map(|mark| String::from_utf8_lossy(mark).into_owned());
                 word.hours.insert(hour.to_string(), marks.collect());

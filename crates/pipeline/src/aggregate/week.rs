@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use rowmill_aggregate::{Period, RollUp, Touched, TouchedKeys};
 use rowmill_model::MutationBatch;
 use rowmill_model::columns::table;
-use rowmill_rowkey::{Date, Hour};
+use rowmill_rowkey::{Date, Hour, KeyRange};
 use rowmill_store::StoreExt as _;
 use tokio::sync::Mutex;
 
@@ -87,6 +87,8 @@ pub(crate) struct Week {
 struct Day {
     date: Date,
     hours: Vec<(Hour, Spool)>,
+    /// What was stored of its hours.
+    stored: Stored,
     partial: Spool,
     /// None if nothing changed.
     touched: Option<TouchedKeys>,
@@ -100,14 +102,28 @@ impl Day {
     }
 }
 
+/// Partials as they were stored.
+type Stored = BTreeMap<Period, Spool>;
+
 /// Rows that wait to be written, and how many there were.
 type Rows = Mutex<(MutationBatch, u64)>;
+
+/// What was stored of a period; nothing if there is nothing.
+fn old(stored: &Stored, period: Period) -> Source<'_> {
+    stored.get(&period).map_or(Source::Empty, Source::spool)
+}
+
+fn chunks(stored: &Stored, period: Period) -> usize {
+    stored.get(&period).map_or(0, Spool::len)
+}
 
 impl Week {
     pub(crate) async fn run(&self) -> Result<AggregateReport, Error> {
         let rows = Rows::default();
+        let stored = self.load(partials::days_of(self.monday)).await?;
         let days = self.days.clone();
-        let days = stream::iter(days).map(|(date, changes)| self.day(date, changes, &rows));
+        let days =
+            stream::iter(days).map(|(date, changes)| self.day(date, changes, &stored, &rows));
         let days: Vec<Day> = days.buffered(2).try_collect().await?;
         let mut report = AggregateReport {
             hours: days.iter().map(Day::hours_with_events).sum(),
@@ -119,23 +135,39 @@ impl Week {
             events: days.iter().map(|day| day.events).sum(),
             ..AggregateReport::default()
         };
-        let partial = self.roll_up(&days, &rows).await?;
+        let partial = self.roll_up(&days, &stored, &rows).await?;
         let (mut batch, count) = rows.into_inner();
         report.rows = count + batch.len() as u64;
         partials::flush(&self.folder.store, &mut batch, 0).await?;
-        self.write_partials(&days, partial.as_ref()).await?;
+        self.write_partials(&days, partial.as_ref(), &stored)
+            .await?;
         Ok(report)
     }
 
-    async fn day(&self, date: Date, changes: Changes, rows: &Rows) -> Result<Day, Error> {
+    /// Partials as they are stored. What an hour held only matters where it is compared or rolled up with others.
+    async fn load(&self, ranges: Vec<KeyRange>) -> Result<Stored, Error> {
+        let is_wanted = |period| !self.is_rebuilding || !matches!(period, Period::Hour(_));
+        let folder = &self.folder;
+        partials::load(&*folder.store, ranges, is_wanted, &folder.room).await
+    }
+
+    async fn day(
+        &self,
+        date: Date,
+        changes: Changes,
+        of_week: &Stored,
+        rows: &Rows,
+    ) -> Result<Day, Error> {
+        let stored = self.load(partials::hours_of(date)).await?;
         let (hours, events) = match self.work {
             Work::Fold => self.folder.hours(date, &changes.hours()).await?,
             Work::Merge(shards) => (self.merge_shards(date, &changes, shards).await?, 0),
         };
-        let touched = self.compare(&hours).await?;
+        let touched = self.compare(&hours, &stored).await?;
         let mut day = Day {
             date,
             hours,
+            stored,
             partial: Spool::new(&self.folder.room),
             touched: Some(touched),
             events,
@@ -144,7 +176,7 @@ impl Week {
             day.touched = None;
             return Ok(day);
         }
-        self.roll_up_day(&mut day, rows).await?;
+        day.partial = self.roll_up_day(&day, of_week, rows).await?;
         Ok(day)
     }
 
@@ -165,14 +197,17 @@ impl Week {
     }
 
     /// The groups of these hours that are not as they were.
-    async fn compare(&self, hours: &[(Hour, Spool)]) -> Result<TouchedKeys, Error> {
+    async fn compare(
+        &self,
+        hours: &[(Hour, Spool)],
+        stored: &Stored,
+    ) -> Result<TouchedKeys, Error> {
         let mut touched = TouchedKeys::default();
         if self.is_rebuilding {
             return Ok(touched);
         }
         for (hour, spool) in hours {
-            let old = Source::stored(&*self.folder.store, Owner::Period(Period::Hour(*hour)));
-            let sources = vec![old, Source::spool(spool)];
+            let sources = vec![old(stored, Period::Hour(*hour)), Source::spool(spool)];
             merge(&self.folder.plan, sources, |merge| {
                 touched.compare(merge);
                 Ok(())
@@ -190,27 +225,30 @@ impl Week {
         }
     }
 
-    async fn roll_up_day(&self, day: &mut Day, rows: &Rows) -> Result<(), Error> {
-        let store = &*self.folder.store;
+    async fn roll_up_day(&self, day: &Day, of_week: &Stored, rows: &Rows) -> Result<Spool, Error> {
         let period = Period::Day(day.date);
-        let mut sources = vec![Source::stored(store, Owner::Period(period))];
+        let mut sources = vec![old(of_week, period)];
         let mut parts = Vec::new();
         for hour in (0..24).map(|hour| day.date.hour(hour)) {
             let changed = day.hours.iter().find(|(changed, _)| *changed == hour);
             sources.push(match changed {
                 Some((_, spool)) => Source::spool(spool),
-                None => Source::stored(store, Owner::Period(Period::Hour(hour))),
+                None => old(&day.stored, Period::Hour(hour)),
             });
             parts.push(Period::Hour(hour));
         }
         let keys = day.touched.clone().unwrap_or_default();
         let roll_up = RollUp::new(&self.folder.plan, period, parts, self.touched(keys));
-        day.partial = self.drive(roll_up, sources, rows).await?;
-        Ok(())
+        self.drive(roll_up, sources, rows).await
     }
 
     /// Rolls the week up, if any of its days changed.
-    async fn roll_up(&self, days: &[Day], rows: &Rows) -> Result<Option<Spool>, Error> {
+    async fn roll_up(
+        &self,
+        days: &[Day],
+        stored: &Stored,
+        rows: &Rows,
+    ) -> Result<Option<Spool>, Error> {
         let mut touched = TouchedKeys::default();
         let mut is_changed = false;
         for keys in days.iter().filter_map(|day| day.touched.as_ref()) {
@@ -220,17 +258,16 @@ impl Week {
         if !is_changed {
             return Ok(None);
         }
-        let store = &*self.folder.store;
         let period = Period::Week(self.monday);
-        let mut sources = vec![Source::stored(store, Owner::Period(period))];
+        let mut sources = vec![old(stored, period)];
         let mut parts = Vec::new();
-        for date in (0..7).filter_map(|days| self.monday.plus_days(days)) {
+        for date in dates_of_week(self.monday) {
             let changed = days
                 .iter()
                 .find(|day| day.date == date && day.touched.is_some());
             sources.push(match changed {
                 Some(day) => Source::spool(&day.partial),
-                None => Source::stored(store, Owner::Period(Period::Day(date))),
+                None => old(stored, Period::Day(date)),
             });
             parts.push(Period::Day(date));
         }
@@ -277,24 +314,36 @@ impl Week {
     }
 
     /// Writes the new partials, those of hours last.
-    async fn write_partials(&self, days: &[Day], week: Option<&Spool>) -> Result<(), Error> {
+    async fn write_partials(
+        &self,
+        days: &[Day],
+        week: Option<&Spool>,
+        stored: &Stored,
+    ) -> Result<(), Error> {
         let store = &self.folder.store;
         let mut batch = MutationBatch::new();
         if let Some(week) = week {
-            let owner = Owner::Period(Period::Week(self.monday));
-            write(store, owner, week, &mut batch).await?;
+            let period = Period::Week(self.monday);
+            let before = chunks(stored, period);
+            write(store, Owner::Period(period), week, before, &mut batch).await?;
         }
         for day in days.iter().filter(|day| day.touched.is_some()) {
-            let owner = Owner::Period(Period::Day(day.date));
-            write(store, owner, &day.partial, &mut batch).await?;
+            let period = Period::Day(day.date);
+            let (owner, before) = (Owner::Period(period), chunks(stored, period));
+            write(store, owner, &day.partial, before, &mut batch).await?;
         }
         partials::flush(store, &mut batch, 0).await?;
         for day in days.iter().filter(|day| day.touched.is_some()) {
             for (hour, spool) in &day.hours {
-                let owner = Owner::Period(Period::Hour(*hour));
-                write(store, owner, spool, &mut batch).await?;
+                let period = Period::Hour(*hour);
+                let (owner, before) = (Owner::Period(period), chunks(&day.stored, period));
+                write(store, owner, spool, before, &mut batch).await?;
             }
         }
         partials::flush(store, &mut batch, 0).await
     }
+}
+
+fn dates_of_week(monday: Date) -> impl Iterator<Item = Date> {
+    (0..7).filter_map(move |days| monday.plus_days(days))
 }

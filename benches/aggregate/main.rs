@@ -1,0 +1,207 @@
+//! What aggregates cost: everything from the timeline; one new hour after 1, 10, 30 and 90 days of history; a point and a top-100 query.
+//! All on the embedded store, in one run.
+//!
+//! `cargo run --release -p rowmill-benches --example aggregate-bench -- [EVENTS] [ROUNDS]`; events are those of thirty days.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark measures time, prints, and fails loudly"
+)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rowmill_aggregate::Period;
+use rowmill_model::{Grain, Pipeline};
+use rowmill_pipeline::{
+    AggregateOptions, AggregateReport, Control, GenerateOptions, Generator, IngestOptions, Inputs,
+    Scope, Stages, StatsQuery, StoreUri, TopQuery, aggregate, ingest, open_store, stats, top,
+};
+use rowmill_rowkey::{Date, Timestamp};
+use rowmill_store::Store;
+
+/// The dimensions that the floors are stated for, beside the total; of users no hours are shown.
+const DIMENSIONS: &str = "aggregates=[{dimension='song'},{dimension='event_type'},{dimension='user_id',grains=['day','week']}]";
+
+fn stages() -> Arc<Stages> {
+    let set = [DIMENSIONS.to_owned()];
+    let text = include_str!("../../examples/listens.toml");
+    Arc::new(Stages::new(Pipeline::parse_with(text, &set).unwrap()).unwrap())
+}
+
+/// The last day of every history, a Wednesday.
+fn last_day() -> Date {
+    "2025-12-17".parse().unwrap()
+}
+
+struct Bench {
+    stages: Arc<Stages>,
+    runtime: tokio::runtime::Runtime,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn open(&self, name: &str) -> Arc<dyn Store> {
+        let uri = format!("file:{}", self.folder.path().join(name).display());
+        let uri = StoreUri::parse(&uri, None).unwrap();
+        let opened = async { open_store(&uri).await.unwrap().prepare().await.unwrap() };
+        self.runtime.block_on(opened).store
+    }
+
+    fn ingest(&self, store: &Arc<dyn Store>, file: &Path) {
+        let inputs = Inputs::find(&[file.display().to_string()], None).unwrap();
+        let inputs = inputs.prepare(&self.stages).unwrap();
+        let now = Timestamp::from_micros(0).unwrap();
+        let options = IngestOptions::new(file.display().to_string(), now);
+        let control = Control::default();
+        let ingested = ingest(&self.stages, store, inputs, &options, &control);
+        self.runtime.block_on(ingested).unwrap();
+    }
+
+    fn aggregate(&self, store: &Arc<dyn Store>, scope: Scope) -> (Duration, AggregateReport) {
+        let now = Timestamp::from_micros(0).unwrap();
+        let options = AggregateOptions::new("bench", scope, now);
+        let control = Control::default();
+        let begun = Instant::now();
+        let done = aggregate(&self.stages, store, &options, &control);
+        let done = self.runtime.block_on(done).unwrap();
+        (begun.elapsed(), done)
+    }
+
+    /// A file of so many days up to the last one, and one for each of that day's hours from 18 on, which are not in the first.
+    fn history(&self, days: u32, events_a_day: u64) -> (PathBuf, Vec<PathBuf>) {
+        let back = i32::try_from(days).unwrap() - 1;
+        let options = GenerateOptions {
+            events: events_a_day * u64::from(days),
+            days,
+            start: last_day().plus_days(-back).unwrap(),
+            ..GenerateOptions::default()
+        };
+        let mut text = Vec::new();
+        Generator::new(options).write_all(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let first = last_day().hour(18).start().micros() / 1_000;
+        let time = |line: &str| {
+            let digits = line.split("\"ts\":").nth(1).unwrap();
+            digits.split(',').next().unwrap().parse::<i64>().unwrap()
+        };
+        let mut parts = vec![String::new(); 7];
+        for line in text.lines() {
+            let hours = (time(line) - first).div_euclid(3_600_000) + 1;
+            let part = &mut parts[usize::try_from(hours.max(0)).unwrap()];
+            part.push_str(line);
+            part.push('\n');
+        }
+        let name = |at: usize| self.folder.path().join(format!("{days}-{at}.jsonl"));
+        for (at, part) in parts.iter().enumerate() {
+            std::fs::write(name(at), part).unwrap();
+        }
+        (name(0), (1..parts.len()).map(name).collect())
+    }
+
+    fn new_hour(&self, days: u32, events_a_day: u64) -> (f64, u64) {
+        let (history, hours) = self.history(days, events_a_day);
+        let store = self.open(&format!("history {days}"));
+        self.ingest(&store, &history);
+        self.aggregate(&store, Scope::Pending);
+        let (mut times, mut events) = (Vec::new(), 0);
+        for hour in hours {
+            self.ingest(&store, &hour);
+            let (time, done) = self.aggregate(&store, Scope::Pending);
+            assert_eq!((done.hours, done.days, done.weeks), (1, 1, 1));
+            times.push(time.as_secs_f64() * 1e3);
+            events += done.events;
+        }
+        (median(times), events / 6)
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    let argument = |at: usize, default: u64| {
+        let argument = std::env::args().nth(at);
+        argument.map_or(default, |text| text.parse().unwrap())
+    };
+    let (events, rounds) = (argument(1, 1_000_000), argument(2, 5));
+    let bench = Bench {
+        stages: stages(),
+        runtime: tokio::runtime::Runtime::new().unwrap(),
+        folder: tempfile::tempdir().unwrap(),
+    };
+    whole(&bench, events, rounds);
+    println!(
+        "\n| days of history | one new hour, ms, median of six | to one day |\n|---:|---:|---:|"
+    );
+    let mut of_one_day = None;
+    for days in [1, 10, 30, 90] {
+        let (ms, events) = bench.new_hour(days, events / 30);
+        let ratio = ms / *of_one_day.get_or_insert(ms);
+        println!("| {days} | {ms:.1} ({events} events) | {ratio:.2} |");
+    }
+}
+
+/// Everything from the timeline, and queries of what came out.
+fn whole(bench: &Bench, events: u64, rounds: u64) {
+    let path = bench.folder.path().join("all.jsonl");
+    let options = GenerateOptions {
+        events,
+        ..GenerateOptions::default()
+    };
+    Generator::new(options)
+        .write_all(&mut std::fs::File::create(&path).unwrap())
+        .unwrap();
+    let store = bench.open("all");
+    bench.ingest(&store, &path);
+    let rates: Vec<f64> = (0..rounds)
+        .map(|_| {
+            let (time, done) = bench.aggregate(&store, Scope::All);
+            #[expect(clippy::cast_precision_loss, reason = "a rate")]
+            let rate = done.events as f64 / time.as_secs_f64();
+            println!("everything: {rate:.0} events/s, {} rows", done.rows);
+            rate
+        })
+        .collect();
+    println!("everything, median: {:.0} events/s", median(rates));
+    let (mut point, mut board) = (Vec::new(), Vec::new());
+    for number in 0_i32..200 {
+        let day: Date = "2025-11-01".parse().unwrap();
+        let day = day.plus_days(number % 30).unwrap();
+        let query = StatsQuery {
+            dimension: "user_id".into(),
+            value: (number * 17 % 3_000 + 1).to_string(),
+            grain: Grain::Day,
+            from: Some(day),
+            to: Some(day),
+        };
+        let begun = Instant::now();
+        bench
+            .runtime
+            .block_on(stats(&bench.stages, &*store, &query))
+            .unwrap();
+        point.push(begun.elapsed().as_secs_f64() * 1e3);
+        let query = TopQuery {
+            dimension: "user_id".into(),
+            period: Period::Day(day),
+            by: "count".into(),
+            limit: 100,
+        };
+        let begun = Instant::now();
+        let places = bench
+            .runtime
+            .block_on(top(&bench.stages, &*store, &query))
+            .unwrap();
+        assert_eq!(places.len(), 100);
+        board.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    println!(
+        "a point query: {:.2} ms, a top-100: {:.2} ms, medians of 200",
+        median(point),
+        median(board)
+    );
+}
