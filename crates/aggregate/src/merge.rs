@@ -137,15 +137,15 @@ impl Merge {
         let popped = self.heap.pop();
         let mut parent = 0;
         loop {
-            let children = 2 * parent + 1..(2 * parent + 3).min(self.heap.len());
-            let Some(least) = children.min_by_key(|child| self.key_of(self.heap[*child])) else {
+            let below = 2 * parent + 1..(2 * parent + 3).min(self.heap.len());
+            let Some(child) = below.min_by_key(|at| self.key_of(self.heap[*at])) else {
                 break;
             };
-            if self.key_of(self.heap[parent]) <= self.key_of(self.heap[least]) {
+            if self.key_of(self.heap[parent]) <= self.key_of(self.heap[child]) {
                 break;
             }
-            self.heap.swap(parent, least);
-            parent = least;
+            self.heap.swap(parent, child);
+            parent = child;
         }
         popped
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use rowmill_model::columns::{family, table};
-use rowmill_model::{MutationBatch, StoredEvent};
+use rowmill_model::{MutationBatch, Row, StoredEvent};
 use rowmill_rowkey::{KeyRange, TimelineKey};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
@@ -93,7 +93,7 @@ async fn remove_orphans(
         let ranges = facts.iter().cloned().map(KeyRange::single).collect();
         let scan = Scan::ranges(ranges).with_families([family::QUALITY]);
         let found = store.rows(table::FACT, scan.with_latest_only()).await?;
-        let found: BTreeSet<&[u8]> = found.iter().map(|row| row.key()).collect();
+        let found: BTreeSet<&[u8]> = found.iter().map(Row::key).collect();
         let mut batch = MutationBatch::new();
         for (row, _) in rows
             .iter()

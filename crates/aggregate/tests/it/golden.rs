@@ -1,5 +1,6 @@
 //! Stored forms: what was written once must be read for ever, and written so for ever.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use rowmill_aggregate::{Bucket, Groups, read_board};
@@ -20,7 +21,10 @@ fn plays() -> Vec<Play> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// Compares with the file, or writes it where there is none yet.

@@ -93,8 +93,8 @@ pub(crate) fn event(id: usize, (user, minute, kind, length, song): Play) -> Even
 }
 
 /// The timeline row of a play, as ingest writes it.
-pub(crate) fn row(plan: &Plan, id: usize, play: Play) -> Row {
-    let event = event(id, play);
+pub(crate) fn row(plan: &Plan, id: usize, of: Play) -> Row {
+    let event = event(id, of);
     let user_id = event.user_id.clone().unwrap_or_else(|| "nobody".into());
     let fact = FactKey::new(user_id, event.timestamp, id.to_string());
     let key = TimelineKey { fact }.encode().unwrap();
@@ -104,12 +104,14 @@ pub(crate) fn row(plan: &Plan, id: usize, play: Play) -> Row {
 }
 
 type Partial = Vec<Bytes>;
+/// The cells of a row, by family and qualifier.
+type Cells = BTreeMap<(String, Vec<u8>), Vec<u8>>;
 
 /// Everything that an aggregation leaves: partials, and rows as a store would have them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Aggregated {
     pub(crate) partials: BTreeMap<Period, Partial>,
-    pub(crate) rows: BTreeMap<Vec<u8>, BTreeMap<(String, Vec<u8>), Vec<u8>>>,
+    pub(crate) rows: BTreeMap<Vec<u8>, Cells>,
 }
 
 fn drive(plan: &Plan, inputs: &[&Partial], mut each: impl FnMut(&Merge)) {
@@ -240,7 +242,7 @@ impl Aggregated {
 
     /// The rows as reading them gives them.
     pub(crate) fn read(&self) -> Vec<Row> {
-        let row = |(key, cells): (&Vec<u8>, &BTreeMap<(String, Vec<u8>), Vec<u8>>)| {
+        let row = |(key, cells): (&Vec<u8>, &Cells)| {
             let cells = cells.iter().map(|((family, qualifier), value)| Cell {
                 family,
                 qualifier,

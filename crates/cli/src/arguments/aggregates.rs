@@ -9,6 +9,10 @@ use rowmill_rowkey::{Date, Timestamp};
 use super::time;
 
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct AggregateArguments {
     /// From this date on, instead of the hours that changed
     #[arg(long, value_name = "DATE")]
@@ -23,7 +27,7 @@ pub(crate) struct AggregateArguments {
     #[arg(long, conflicts_with_all = ["from", "to", "all", "shard", "merge", "dry_run"])]
     pub(crate) rebuild: bool,
     /// Do only shard I, from 0, of N that run side by side; the last one merges what they leave. Taken from
-    /// CLOUD_RUN_TASK_INDEX and _COUNT, or JOB_COMPLETION_INDEX and COUNT, if those are set
+    /// `CLOUD_RUN_TASK_INDEX` and `_COUNT`, or `JOB_COMPLETION_INDEX` and `_COUNT`, if those are set
     #[arg(long, value_name = "I/N")]
     pub(crate) shard: Option<Shard>,
     /// What the job of all shards together is called, if it may run again: shards of other jobs are not mixed in
@@ -120,15 +124,15 @@ pub(crate) struct CountArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CountTable {
-    /// events_fact
+    /// Events
     Facts,
-    /// events_timeline
+    /// Events by hour
     Timeline,
-    /// events_aggregate
+    /// Aggregates, and what aggregation keeps for itself
     Aggregates,
-    /// dead_letters
+    /// Dead letters
     Letters,
-    /// pipeline_state
+    /// Runs, checkpoints, marks
     State,
 }
 

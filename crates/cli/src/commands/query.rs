@@ -137,7 +137,7 @@ async fn print_stats(
     let rows = found
         .iter()
         .map(|bucket| SheetRow::of_bucket(stages, bucket));
-    print_aggregates(stages, rows.collect(), printer)
+    print_aggregates(stages, &rows.collect::<Vec<_>>(), printer)
 }
 
 async fn print_top(
@@ -154,7 +154,8 @@ async fn print_top(
     };
     let places = top(stages, &*store.store, &query).await?;
     let row = |place| SheetRow::of_place(stages, query.period, &query.dimension, place);
-    print_aggregates(stages, places.into_iter().map(row).collect(), printer)
+    let rows: Vec<_> = places.into_iter().map(row).collect();
+    print_aggregates(stages, &rows, printer)
 }
 
 /// The period that a date or an hour names.
@@ -170,12 +171,12 @@ fn period(on: &str, is_week: bool) -> Result<Period> {
     }
 }
 
-fn print_aggregates(stages: &Stages, rows: Vec<SheetRow>, printer: &mut Printer) -> Result<usize> {
+fn print_aggregates(stages: &Stages, rows: &[SheetRow], printer: &mut Printer) -> Result<usize> {
     if rows.is_empty() {
         printer.say(
             "nothing was aggregated for this; `rowmill aggregate` does it after `rowmill ingest`",
         );
     }
-    printer.rows(&Sheet::of_aggregates(stages), &rows)?;
+    printer.rows(&Sheet::of_aggregates(stages), rows)?;
     Ok(rows.len())
 }

@@ -1,5 +1,6 @@
 //! Proves the aggregates: every cell against the facts, by the straight way.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
@@ -195,8 +196,8 @@ impl Comparison {
         let mut merge = merge_partials(&stages.plan, spools.iter().map(Source::spool).collect());
         let mut made = Vec::new();
         while merge.next().await? {
-            let states = merge.states();
-            made.extend(rows.group(merge.key(), states).map_err(row_error)?);
+            let row = rows.group(merge.key(), merge.states());
+            made.extend(row.map_err(row_error)?);
             if made.len() == ROWS {
                 for row in made.drain(..) {
                     self.compare(&row).await?;
@@ -245,13 +246,18 @@ impl Comparison {
     /// Compares a row that is to be expected with what is stored, after all that should not be there before it.
     async fn compare(&mut self, expected: &Row) -> Result<(), Error> {
         while let Some(stored) = self.next().await? {
-            if stored.key() < expected.key() {
-                self.differ(&stored, "is there, and the facts give no such row");
-            } else if stored.key() == expected.key() {
-                return Ok(self.compare_cells(expected, &stored));
-            } else {
-                self.ahead = Some(stored);
-                break;
+            match stored.key().cmp(expected.key()) {
+                Ordering::Less => {
+                    self.differ(&stored, "is there, and the facts give no such row");
+                }
+                Ordering::Equal => {
+                    self.compare_cells(expected, &stored);
+                    return Ok(());
+                }
+                Ordering::Greater => {
+                    self.ahead = Some(stored);
+                    break;
+                }
             }
         }
         self.differ(expected, "is missing");

@@ -1,7 +1,7 @@
 //! One case for each thing that a store promises.
 
 use futures::future::join_all;
-use rowmill_model::MutationBatch;
+use rowmill_model::{MutationBatch, Row};
 use rowmill_rowkey::KeyRange;
 
 use super::{Fixture, TABLE, outcome};
@@ -82,10 +82,7 @@ pub async fn any_bytes_are_keys_qualifiers_and_values(fixture: Fixture) {
         .await
         .expect("applies");
     let rows = fixture.rows(Scan::all()).await;
-    assert_eq!(
-        rows.iter().map(rowmill_model::Row::key).collect::<Vec<_>>(),
-        keys
-    );
+    assert_eq!(rows.iter().map(Row::key).collect::<Vec<_>>(), keys);
     for row in rows {
         assert_eq!(row.value("a", b"\0\xff"), Some(&b""[..]));
         assert_eq!(row.value("a", b""), Some(&b"\xff\0"[..]));
@@ -254,7 +251,7 @@ pub async fn keys_only_is_one_cell_without_a_value(fixture: Fixture) {
     ];
     fixture.set(&cells).await;
     let rows = fixture.rows(Scan::all().with_keys_only()).await;
-    let keys: Vec<_> = rows.iter().map(|row| row.key()).collect();
+    let keys: Vec<_> = rows.iter().map(Row::key).collect();
     assert_eq!(keys, [b"r", b"s"]);
     for row in &rows {
         let values: Vec<_> = row.cells().map(|cell| cell.value).collect();
@@ -275,7 +272,11 @@ pub async fn split_keys_lose_and_repeat_nothing(fixture: Fixture) {
         .map(|key| (key.as_str(), "a", "q", 0, "v"))
         .collect();
     fixture.set(&cells).await;
-    let mut splits = fixture.store.split_keys(TABLE).await.unwrap();
+    let mut splits = fixture
+        .store
+        .split_keys(TABLE)
+        .await
+        .expect("splitting works");
     assert!(splits.is_sorted_by(|a, b| a < b) && splits.iter().all(|key| !key.is_empty()));
     splits.insert(0, Vec::new());
     let mut rows = 0;

@@ -99,7 +99,7 @@ impl Store for Scripted {
         self.replies.lock().unwrap().remove(0)
     }
 
-    async fn split_keys(&self, _: &str) -> rowmill_store::Result<Vec<Vec<u8>>> {
+    async fn split_keys(&self, _: &str) -> Result<Vec<Vec<u8>>> {
         std::future::pending().await
     }
 
@@ -216,7 +216,7 @@ impl Store for Stuck {
     async fn apply(&self, _: &str, _: Arc<MutationBatch>) -> Reply {
         std::future::pending().await
     }
-    async fn split_keys(&self, _: &str) -> rowmill_store::Result<Vec<Vec<u8>>> {
+    async fn split_keys(&self, _: &str) -> Result<Vec<Vec<u8>>> {
         std::future::pending().await
     }
 

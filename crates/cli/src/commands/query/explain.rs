@@ -34,10 +34,8 @@ pub(super) async fn print(
 
 fn for_people(stages: &Stages, found: &Explanation, printer: &mut Printer) -> Result<()> {
     let stored = found.stored.iter();
-    let rows = stored
-        .map(|stored| SheetRow::of_bucket(stages, stored))
-        .collect();
-    print_aggregates(stages, rows, printer)?;
+    let rows = stored.map(|stored| SheetRow::of_bucket(stages, stored));
+    print_aggregates(stages, &rows.collect::<Vec<_>>(), printer)?;
     let header = ["file", "run", "events", "late", "duplicates", "rejected"];
     let sources = found.sources.iter().map(|source| {
         let late = if source.is_late { source.events } else { 0 };
