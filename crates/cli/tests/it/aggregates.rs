@@ -18,6 +18,19 @@ fn check(folder: &Path, arguments: &[&str]) -> String {
     shown(folder, &run(folder, arguments))
 }
 
+/// Without how many bytes were read, which depends on how long the names of runs are.
+fn check_read(folder: &Path, arguments: &[&str]) -> String {
+    let shown = check(folder, arguments);
+    let without = |line: &str| match line.split_once(" seen, ") {
+        Some((rows, rest)) => {
+            let (_, rest) = rest.split_once(", ").unwrap();
+            format!("{rows} seen, some bytes, {rest}")
+        }
+        None => line.to_owned(),
+    };
+    shown.lines().map(without).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn proving_and_repairing() {
     let folder = folder();
@@ -161,17 +174,17 @@ fn asking_what_was_read() {
     let folder = folder();
     let path = folder.path();
     stdout(path, &["run", "plays.jsonl"]);
-    assert_snapshot!(check(path, &["query", "top", "song", "--on", "2018-11-15", "--explain"]), @r#"
+    assert_snapshot!(check_read(path, &["query", "top", "song", "--on", "2018-11-15", "--explain"]), @r#"
     exit 0
     -- stdout
      grain  bucket      dimension  value       count  distinct_sessions  distinct_users  length_sum  length_avg  length_max  length_p50  length_p95
      day    2018-11-15  song       Blue Train      2                  2               2       300.3      150.15       200.1      100.25       200.1
     -- stderr
     read events_aggregate [_top#song#2018-11-15 .. _top#song#2018-11-15\x00), families daily_stats
-    1 row seen, 197 bytes, 1 returned
+    1 row seen, some bytes, 1 returned
     1 rejected records wait in dead_letters
     "#);
-    assert_snapshot!(check(path, &["query", "explain", "_total", "all", "2018-11-15"]), @r#"
+    assert_snapshot!(check_read(path, &["query", "explain", "_total", "all", "2018-11-15"]), @r#"
     exit 0
     -- stdout
      grain  bucket  dimension  value  count  distinct_sessions  distinct_users  length_sum  length_avg  length_max  length_p50  length_p95
@@ -185,10 +198,10 @@ fn asking_what_was_read() {
     read pipeline_state [pending# .. pending$)
     read events_fact [7#09221829745026979807#5.1 .. 7#09221829745026979807#5.1\x00) [8#09221829741426979807#6.0 .. 8#09221829741426979807#6.0\x00) [7#09221829745027979807#5.0 .. 7#09221829745027979807#5.0\x00), families metadata
     read pipeline_state [file# .. file$)
-    8 rows seen, 2,603 bytes, 1 returned
+    8 rows seen, some bytes, 1 returned
     1 rejected records wait in dead_letters
     "#);
-    assert_snapshot!(check(path, &["query", "explain", "level", "paid", "2018-11-15T14", "--format", "json"]), @r#"
+    assert_snapshot!(check_read(path, &["query", "explain", "level", "paid", "2018-11-15T14", "--format", "json"]), @r#"
     exit 0
     -- stdout
     {"dimension":"level","events":2,"late":0,"pending":[],"period":"2018-11-15T14","read":["events_aggregate [level#paid#2018-11-15 .. level#paid#2018-11-16)","events_timeline [00#2018-11-15T14# .. 00#2018-11-15T14$) [01#2018-11-15T14# .. 01#2018-11-15T14$) [02#2018-11-15T14# .. 02#2018-11-15T14$) and 13 more ranges","pipeline_state [pending# .. pending$)","events_fact [7#09221829745026979807#5.1 .. 7#09221829745026979807#5.1\\x00) [7#09221829745027979807#5.0 .. 7#09221829745027979807#5.0\\x00), families metadata","pipeline_state [file# .. file$)"],"sources":[{"duplicates":1,"events":2,"file":"plays.jsonl","ingested_at":"TIME","late":false,"rejected":1,"run":"RUN"}],"stored":{"count":2,"distinct_sessions":1,"distinct_users":1,"length_avg":200.1,"length_max":200.1,"length_p50":200.1,"length_p95":200.1,"length_sum":200.1},"value":"paid"}
@@ -198,24 +211,24 @@ fn asking_what_was_read() {
     read pipeline_state [pending# .. pending$)
     read events_fact [7#09221829745026979807#5.1 .. 7#09221829745026979807#5.1\x00) [7#09221829745027979807#5.0 .. 7#09221829745027979807#5.0\x00), families metadata
     read pipeline_state [file# .. file$)
-    6 rows seen, 2,281 bytes, 1 returned
+    6 rows seen, some bytes, 1 returned
     "#);
-    assert_snapshot!(check(path, &["query", "explain", "nothing", "all", "2018-11-15"]), @r"
+    assert_snapshot!(check_read(path, &["query", "explain", "nothing", "all", "2018-11-15"]), @r"
     exit 2
     -- stderr
     rowmill: there is no dimension `nothing`; there are _total, song, artist, event_type, level, user_id
     ");
-    assert_snapshot!(check(path, &["query", "explain", "_total", "all", "yesterday"]), @r"
+    assert_snapshot!(check_read(path, &["query", "explain", "_total", "all", "yesterday"]), @r"
     exit 2
     -- stderr
     rowmill: yesterday: is no date such as 2018-11-15 and no hour such as 2018-11-15T14
     ");
-    assert_snapshot!(check(path, &["query", "count", "facts"]), @r"
+    assert_snapshot!(check_read(path, &["query", "count", "facts"]), @r"
     exit 0
     -- stdout
     3
     ");
-    assert_snapshot!(check(path, &["query", "count", "letters", "--format", "json"]), @r#"
+    assert_snapshot!(check_read(path, &["query", "count", "letters", "--format", "json"]), @r#"
     exit 0
     -- stdout
     {"rows":1,"table":"dead_letters"}
