@@ -45,18 +45,19 @@ impl Board {
         self.figure
     }
 
-    /// Whether a value with this figure has a place among those seen so far, which came in the order of their values.
-    pub(crate) fn admits(&self, figure: f64) -> bool {
+    /// Whether a value with this figure has a place among those seen so far.
+    pub(crate) fn admits(&self, figure: f64, value: &str) -> bool {
         let last = self
             .places
             .last()
             .filter(|_| self.places.len() == self.size);
-        self.size > 0 && last.is_none_or(|(last, _)| figure > *last)
+        self.size > 0 && last.is_none_or(|last| is_before(figure, value, last))
     }
 
     pub(crate) fn add(&mut self, figure: f64, entry: BoardEntry) {
         self.places.truncate(self.size - 1);
-        let at = self.places.partition_point(|(other, _)| *other >= figure);
+        let is_above = |other: &(f64, BoardEntry)| !is_before(figure, &entry.value, other);
+        let at = self.places.partition_point(is_above);
         self.places.insert(at, (figure, entry));
     }
 
@@ -75,6 +76,12 @@ impl Board {
         let places: Vec<_> = self.places.iter().map(place).collect();
         (!places.is_empty()).then(|| format!("[{}]", places.join(",")))
     }
+}
+
+/// Whether a value comes before another on a board: the greater figure first, and of one figure the lesser value, in whatever order
+/// they are shown.
+fn is_before(figure: f64, value: &str, (other, entry): &(f64, BoardEntry)) -> bool {
+    figure > *other || (figure >= *other && *value < *entry.value)
 }
 
 /// A figure for ordering.

@@ -193,13 +193,13 @@ impl RollUp {
             };
             let Some(state) = state else { continue };
             #[expect(clippy::cast_precision_loss, reason = "for ordering only")]
-            if board.is_by_count() && !board.admits(count_of_body(state)? as f64) {
+            if board.is_by_count() && !board.admits(count_of_body(state)? as f64, key.value) {
                 continue;
             }
             let mut bucket = Bucket::new(layout);
             bucket.merge_body(state)?;
             let figure = rank(&layout.figures(&bucket)[board.figure()]);
-            if board.admits(figure) {
+            if board.admits(figure, key.value) {
                 board.add(figure, BoardEntry::new(key.value, &bucket, layout));
             }
         }

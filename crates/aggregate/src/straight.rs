@@ -325,7 +325,7 @@ fn rank_in(
         let new = || Board::new(*figure, dimension.board_size);
         let board = boards.entry((index, *figure, period)).or_insert_with(new);
         let place = rank(&plan.layout.figures(bucket)[*figure]);
-        if board.admits(place) {
+        if board.admits(place, value) {
             board.add(place, BoardEntry::new(value, bucket, &plan.layout));
         }
     }

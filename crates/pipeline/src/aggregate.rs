@@ -34,7 +34,7 @@ use fold::Folder;
 use week::{Changes, Week, Work};
 
 pub(crate) use partials::{Source, hours as partial_hours, merge_partials};
-pub(crate) use plan_state::{clear as clear_aggregates, narrow_timeline, set_timeline};
+pub(crate) use plan_state::{narrow_timeline, start_anew};
 pub use shard::Shard;
 
 /// Which hours to aggregate.

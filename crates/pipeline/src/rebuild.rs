@@ -9,7 +9,7 @@ use rowmill_model::{MutationBatch, Row, StoredEvent};
 use rowmill_rowkey::{KeyRange, TimelineKey};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
-use crate::aggregate::{clear_aggregates, row_error, set_timeline};
+use crate::aggregate::{row_error, start_anew};
 use crate::control::Control;
 use crate::error::Error;
 use crate::parts::each_part;
@@ -44,8 +44,7 @@ pub async fn rebuild_timeline(
         async move { remove_orphans(&store, range, &control).await }
     });
     let orphans = orphans.await?.into_iter().sum();
-    clear_aggregates(store).await?;
-    set_timeline(stages, &**store).await?;
+    start_anew(stages, store).await?;
     Ok(RebuildReport { facts, orphans })
 }
 

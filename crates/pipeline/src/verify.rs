@@ -201,7 +201,7 @@ pub async fn verify(
     if let Some(found) = &found {
         (report.facts, report.timeline, report.letters) =
             (found.facts, found.timeline.rows, found.letters);
-        let open = open(&**store, &runs).await?;
+        let open = open(&**store, &runs, &all).await?;
         store::check_timeline(stages, store, found, &open, &mut report, control).await?;
         store::check_letters(found, &mut report);
     }
@@ -227,20 +227,33 @@ pub async fn verify(
 }
 
 /// What is being written, or was when a process died.
-async fn open(store: &dyn Store, runs: &[Run]) -> Result<store::Open, Error> {
-    let is_over = |run: &&Run| matches!(run.status, RunStatus::Done | RunStatus::Damaged);
-    let runs: BTreeSet<_> = runs
-        .iter()
-        .filter(|run| !is_over(run))
-        .map(|run| run.run.clone().into_bytes())
-        .collect();
-    let hours = if runs.is_empty() {
+async fn open(
+    store: &dyn Store,
+    runs: &[Run],
+    ledgers: &[FileLedger],
+) -> Result<store::Open, Error> {
+    let is_over = |run: &Run| matches!(run.status, RunStatus::Done | RunStatus::Damaged);
+    let open_runs = runs.iter().filter(|run| !is_over(run));
+    let names: BTreeSet<String> = open_runs.map(|run| run.run.clone()).collect();
+    let checkpoint = |ledger: &FileLedger| {
+        // Dead letters are replayed in the order of their keys, and written before their ledger is.
+        let position = match ledger.kind {
+            RunKind::Ingest => ledger.position,
+            RunKind::Replay => 0,
+        };
+        ((ledger.run.clone(), ledger.file.clone()), position)
+    };
+    let hours = if names.is_empty() {
         BTreeSet::new()
     } else {
         let hours = marks(store).await?.into_keys();
         hours.map(|hour| hour.to_string().into_bytes()).collect()
     };
-    Ok(store::Open { runs, hours })
+    Ok(store::Open {
+        checkpoints: ledgers.iter().map(checkpoint).collect(),
+        runs: names,
+        hours,
+    })
 }
 
 fn check_asked(options: &VerifyOptions, runs: &[Run], is_found: bool) -> Result<(), Error> {

@@ -66,11 +66,16 @@ async fn has_no_timeline(store: &dyn Store) -> Result<bool, Error> {
     Ok(store.rows(table::TIMELINE, scan).await?.is_empty())
 }
 
-/// Notes that every row of the timeline has the pipeline file's columns.
-pub(crate) async fn set_timeline(stages: &Stages, store: &dyn Store) -> Result<(), Error> {
-    let mut state = read(store).await?.unwrap_or_default();
-    state.timeline = stages.plan.column_texts();
-    write(store, &state).await
+/// Notes that every row of the timeline has the pipeline file's columns, and removes all aggregates: they are to be made anew by it.
+pub(crate) async fn start_anew(stages: &Stages, store: &Arc<dyn Store>) -> Result<(), Error> {
+    let state = PlanState {
+        plan: stages.plan.fingerprint(),
+        description: description(&stages.pipeline),
+        complete: false,
+        timeline: stages.plan.column_texts(),
+    };
+    write(&**store, &state).await?;
+    clear(store).await
 }
 
 /// Makes sure that what is stored and what would be added to it are of one kind. If all is made anew, it need not be: what is stored
@@ -104,12 +109,15 @@ pub(super) async fn check(
     if !found.plan.is_empty() && !is_whole {
         return Err(Error::Query(changed(&found, &wanted)));
     }
-    if !found.plan.is_empty() {
+    let is_first = found.plan.is_empty();
+    found.complete = is_first;
+    (found.plan, found.description) = (plan, wanted);
+    // Whoever dies in between leaves word that not everything is there.
+    write(&**store, &found).await?;
+    if !is_first {
         clear(store).await?;
     }
-    found.complete = found.plan.is_empty();
-    (found.plan, found.description) = (plan, wanted);
-    write(&**store, &found).await
+    Ok(())
 }
 
 /// Notes that all there is was made by the pipeline file.
@@ -140,7 +148,7 @@ fn changed(found: &PlanState, wanted: &[String]) -> String {
 }
 
 /// Removes all aggregates, but not what shards left: another one may have been faster than this process.
-pub(crate) async fn clear(store: &Arc<dyn Store>) -> Result<(), Error> {
+async fn clear(store: &Arc<dyn Store>) -> Result<(), Error> {
     const BATCH_ROWS: usize = 10_000;
     let rows = store.scan(table::AGGREGATE, Scan::ranges(all_but_shards()));
     let mut keys = rows.map_ok(|row| row.key().to_vec()).try_chunks(BATCH_ROWS);

@@ -290,8 +290,7 @@ pub(super) async fn check_timeline(
         let mut expected = std::collections::BTreeMap::new();
         for fact in &facts {
             let hash = reader.expected_timeline(fact)?;
-            let run = fact.value(family::METADATA, fact::BATCH.as_bytes());
-            let is_open = run.is_some_and(|run| open.runs.contains(run));
+            let is_open = open.wrote_in_part(fact);
             expected.insert(reader.key.clone(), (hash.cells, is_open));
         }
         let rows = look_up(store, table::TIMELINE, expected.keys()).await?;
@@ -338,9 +337,29 @@ pub(super) async fn check_timeline(
 #[derive(Debug, Default)]
 pub(super) struct Open {
     /// The names of these runs.
-    pub(super) runs: BTreeSet<Vec<u8>>,
+    pub(super) runs: BTreeSet<String>,
+    /// By run and input, up to which byte of the input everything is there.
+    pub(super) checkpoints: HashMap<(String, String), u64>,
     /// The hours that they marked, if there are such runs.
     pub(super) hours: BTreeSet<Vec<u8>>,
+}
+
+impl Open {
+    /// Whether a fact is of a record beyond the checkpoint of its run.
+    fn wrote_in_part(&self, row: &Row) -> bool {
+        let text = |name: &str| {
+            let value = row.value(family::METADATA, name.as_bytes());
+            String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+        };
+        let place = text(fact::SOURCE);
+        let offset = place
+            .rsplit_once('@')
+            .and_then(|(_, offset)| offset.parse().ok());
+        let of_input = (text(fact::BATCH), file_of(&place).to_owned());
+        let is_beyond = |checkpoint: &u64| offset.is_none_or(|offset: u64| offset >= *checkpoint);
+        // An input that has no ledger yet has no checkpoint.
+        self.runs.contains(&of_input.0) && self.checkpoints.get(&of_input).is_none_or(is_beyond)
+    }
 }
 
 /// The rows of some keys.

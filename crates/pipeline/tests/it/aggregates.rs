@@ -539,6 +539,29 @@ async fn the_timeline_is_repaired_from_the_facts() {
     assert_eq!(table_of(&store, table::TIMELINE).await, expected);
 }
 
+/// Between a rebuild and the aggregation that follows, nobody takes what little there is for everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_was_not_finished_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = generated(folder.path(), "a.jsonl", 200, 9);
+    let stages = rich();
+    let store = memory_store().await.store;
+    ingest_all(&stages, &store, &[&file], "run").await.unwrap();
+    aggregate_pending(&stages, &store).await.unwrap();
+    let control = Control::default();
+    rebuild_timeline(&stages, &store, &control).await.unwrap();
+    let error = aggregate_pending(&stages, &store).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the aggregates were not made anew to their end; run `rowmill aggregate --all`"
+    );
+    aggregate_with(&stages, &store, &aggregation(Scope::All))
+        .await
+        .unwrap();
+    aggregate_pending(&stages, &store).await.unwrap();
+    prove(&stages, &store).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_user_is_nowhere() {
     let folder = tempfile::tempdir().unwrap();
