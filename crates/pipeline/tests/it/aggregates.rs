@@ -253,7 +253,8 @@ proptest! {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// On one thread: there a process that died does nothing more, as in life, while the next one works.
+#[tokio::test]
 async fn shards_that_die_at_every_write_leave_what_one_process_leaves() {
     let folder = tempfile::tempdir().unwrap();
     let file = generated(folder.path(), "a.jsonl", 150, 1);
