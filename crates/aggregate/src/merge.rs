@@ -57,7 +57,14 @@ impl Merge {
         );
         match chunk {
             Some(chunk) => {
-                self.inputs[input].chunk = Some(ChunkReader::new(chunk, self.fingerprint)?);
+                let next = ChunkReader::new(chunk, self.fingerprint)?;
+                if let Some(last) = &self.inputs[input].chunk
+                    && next.first_key()? <= last.key(self.inputs[input].at)
+                {
+                    // Chunks of two partials are no partial.
+                    return Err(StateError::Malformed);
+                }
+                self.inputs[input].chunk = Some(next);
             }
             None => {
                 self.behind.pop();

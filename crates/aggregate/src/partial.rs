@@ -101,6 +101,12 @@ impl ChunkReader {
         })
     }
 
+    /// The key of the first group.
+    pub(crate) fn first_key(&self) -> Result<&[u8], StateError> {
+        let first = self.clone().next()?.ok_or(StateError::Malformed)?;
+        Ok(self.key(first))
+    }
+
     /// The next group; none at the chunk's end.
     pub(crate) fn next(&mut self) -> Result<Option<GroupAt>, StateError> {
         if self.at == self.chunk.len() {

@@ -18,8 +18,9 @@ use crate::plan::{Dimension, Plan};
 use crate::session::{SessionPlan, Stretches};
 use crate::touched::Touched;
 
-/// Rolls up a day or a week. Shown a merge whose input 0 is what was stored of the period and whose other inputs are its parts, it
-/// writes the rows of the groups that were touched, and the period's new partial.
+/// Rolls up a day or a week. Shown a merge whose input 0 is what was stored of the period and whose next inputs are its parts, it
+/// writes the rows of the groups that were touched, and the period's new partial. Inputs after these only say which other groups may
+/// have rows.
 ///
 /// What is not touched is copied. Leaderboards and sessions look at every group, touched or not.
 #[derive(Debug)]
@@ -81,7 +82,8 @@ impl RollUp {
         let key = GroupKey::decode(merge.key(), &plan)?;
         let is_touched = self.touched.contains(merge.key());
         let old = merge.states().find(|(input, _)| *input == 0);
-        let parts = merge.states().filter(|(input, _)| *input > 0);
+        let parts = merge.states();
+        let parts = parts.filter(|(input, _)| (1..=self.parts.len()).contains(input));
         let mut parts: SmallVec<[_; 24]> = parts
             .map(|(input, state)| (self.parts[input - 1], state))
             .collect();

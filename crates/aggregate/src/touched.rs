@@ -23,42 +23,62 @@ impl Touched {
     }
 }
 
-/// Collects the groups that changed.
+/// Collects the groups that changed; from some number on, all of them are taken to have.
 #[derive(Debug, Clone, Default)]
 pub struct TouchedKeys {
     keys: Vec<Box<[u8]>>,
     bytes: usize,
+    bytes_max: usize,
+    are_all: bool,
 }
 
 impl TouchedKeys {
+    /// None yet, and at most so many bytes of keys.
+    pub fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes_max,
+            ..Self::default()
+        }
+    }
+
     /// Looks at a group of a merge of two partials, the old one and the new one.
     pub fn compare(&mut self, merge: &Merge) {
         let mut states = merge.states();
         let (first, second) = (states.next(), states.next());
         if first.map(|(_, state)| state) != second.map(|(_, state)| state) {
-            self.bytes += merge.key().len() + size_of::<Box<[u8]>>();
-            self.keys.push(merge.key().into());
+            self.add(merge.key());
         }
     }
 
-    /// About how many bytes they take.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    /// Adds a group, changed or not.
+    pub fn add(&mut self, key: &[u8]) {
+        self.bytes += key.len() + size_of::<Box<[u8]>>();
+        self.are_all |= self.bytes > self.bytes_max;
+        if self.are_all {
+            self.keys = Vec::new();
+        } else {
+            self.keys.push(key.into());
+        }
     }
 
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.bytes == 0
     }
 
-    /// Those of both.
-    pub fn join(&mut self, other: Self) {
-        self.bytes += other.bytes;
-        self.keys.extend(other.keys);
+    /// Adds those of another.
+    pub fn join(&mut self, other: &Self) {
+        self.are_all |= other.are_all;
+        for key in &other.keys {
+            self.add(key);
+        }
     }
 
     /// The groups in order, each once.
     pub fn finish(mut self) -> Touched {
+        if self.are_all {
+            return Touched::All;
+        }
         self.keys.sort_unstable();
         self.keys.dedup();
         Touched::Keys(self.keys.into())

@@ -2,16 +2,19 @@
 //!
 //! ```text
 //! marks              the hours that await aggregation, and by which marks
+//! claim              a week, by whoever works on it; what another one left that died is found here
 //! fold               each of these hours, from the timeline, into a partial: all its groups in order; spilled where memory ends
-//! compare            with the hour's partial of last time: which groups changed
+//! compare            with the hour's current partial: which groups changed
 //! roll up            the day from its hours' partials, the week from its days': the groups that changed are merged anew and *set*
-//! write              rows, then partials, days before hours; then the marks that were seen are cleared
+//! write              partials of hours, rows, partials of days and of the week, and then the head that makes these the current ones
+//! clear              what was replaced, the claim, and the marks that were seen
 //! ```
 //!
-//! The hours' partials come last: as long as they are not written, the next run finds the same groups changed. So a run may die
-//! anywhere and be done again. Nothing is ever added to, so doing it twice changes nothing.
+//! A run may die anywhere and be done again; what it may have written is known from the partials of hours that no head names. Nothing is
+//! ever added to, so doing it twice changes nothing.
 
 mod fold;
+mod head;
 mod partials;
 mod plan_state;
 mod shard;
@@ -21,19 +24,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use rowmill_model::columns::table;
+use rowmill_model::columns::{family, table};
 use rowmill_rowkey::{Date, Hour, TIMELINE_BUCKETS, TimelineKey, Timestamp};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
 use crate::control::Control;
 use crate::error::Error;
 use crate::marks::{Marks, clear, marks};
+use crate::parts::spawned;
 use crate::spool::Room;
 use crate::stages::Stages;
 use fold::Folder;
-use week::{Changes, Week, Work};
+use head::dates_with_partials;
+use week::{Changes, Outcome, Week, Work};
 
-pub(crate) use partials::{Source, hours as partial_hours, merge_partials};
+pub(crate) use partials::{Merging, Source};
 pub(crate) use plan_state::{narrow_timeline, start_anew};
 pub use shard::Shard;
 
@@ -101,6 +106,8 @@ pub struct AggregateReport {
     pub rows: u64,
     /// Hours that are older than what the timeline keeps, and were left as they are.
     pub expired: u64,
+    /// Weeks that another process worked on at the same time; their hours stay marked, for the next aggregation.
+    pub postponed: u64,
     /// Of several shards, how many have not left their part yet; nothing is merged before.
     pub shards_missing: u32,
 }
@@ -113,24 +120,27 @@ pub async fn aggregate(
     control: &Control,
 ) -> Result<AggregateReport, Error> {
     let seen = marks(&**store).await?;
-    let is_whole = options.scope == Scope::All;
-    plan_state::check(stages, store, is_whole).await?;
-    let hours = hours(store, options, &seen).await?;
     let job = Job {
         stages,
         store,
         options,
         control,
     };
-    let report = if options.merge_only {
+    let is_whole = options.scope == Scope::All;
+    plan_state::check(stages, store, options).await?;
+    let (report, is_whole) = if options.merge_only {
         job.merge_shards().await?
-    } else if options.shard.is_alone() {
-        job.weeks(hours, Work::Fold, options.scope != Scope::Pending, &seen)
-            .await?
     } else {
-        job.shard(hours, seen).await?
+        let hours = hours(store, options, &seen).await?;
+        let report = if options.shard.is_alone() {
+            let is_rebuilding = options.scope != Scope::Pending;
+            job.weeks(hours, Work::Fold, is_rebuilding, &seen).await?
+        } else {
+            job.shard(hours, seen).await?
+        };
+        (report, is_whole && report.shards_missing == 0)
     };
-    if is_whole && report.shards_missing == 0 {
+    if is_whole && report.postponed == 0 {
         plan_state::complete(stages, store).await?;
     }
     let AggregateReport {
@@ -193,8 +203,8 @@ async fn hours(
         Scope::Between(from, to) => (from, to),
     };
     let mut dates = dates_with_events(store, from, to).await?;
-    let stored = partial_hours(&**store, false, from, to).await?;
-    dates.extend(stored.iter().map(|hour| hour.date()));
+    let stored = dates_with_partials(&**store).await?;
+    dates.extend(stored.range(from..=to));
     Ok(dates.into_iter().map(|date| (date, Changes::All)).collect())
 }
 
@@ -230,6 +240,25 @@ async fn dates_with_events(
     Ok(found.into_iter().flatten().collect())
 }
 
+/// The first date of which the timeline has every event at `now`, and the partials of hours are kept.
+pub(crate) fn oldest(stages: &Stages, now: Timestamp) -> Date {
+    let pipeline = &stages.pipeline;
+    let kept = [
+        pipeline.retention_seconds(table::TIMELINE, family::EVENT),
+        pipeline.retention_seconds(table::AGGREGATE, family::DAILY_STATS),
+    ];
+    let Some(seconds) = kept.into_iter().flatten().min() else {
+        return Date::MIN;
+    };
+    let micros = i64::try_from(seconds).unwrap_or(i64::MAX);
+    let micros = micros.saturating_mul(1_000_000);
+    let oldest = Timestamp::from_micros(now.micros().saturating_sub(micros));
+    oldest.map_or(Date::MIN, |oldest| match oldest.date() {
+        date if date.start() == oldest => date,
+        date => date.plus_days(1).unwrap_or(Date::MAX),
+    })
+}
+
 /// The error of a row that cannot be read.
 pub(crate) fn row_error(error: impl std::fmt::Display) -> Error {
     Error::Row(error.to_string())
@@ -252,10 +281,7 @@ impl Job<'_> {
         seen: &Marks,
     ) -> Result<AggregateReport, Error> {
         let (days, expired) = self.split_expired(days);
-        let mut report = AggregateReport {
-            expired: expired.values().map(Changes::len).sum(),
-            ..AggregateReport::default()
-        };
+        let mut report = AggregateReport::default();
         let folder = self.folder();
         let mut weeks: BTreeMap<Date, Days> = BTreeMap::new();
         for (date, changes) in days {
@@ -267,38 +293,57 @@ impl Job<'_> {
                 folder: folder.clone(),
                 monday,
                 days,
-                work,
+                work: work.clone(),
                 is_rebuilding,
+                oldest: self.oldest(),
+                name: self.options.name.clone(),
             };
-            async move {
-                let week = tokio::spawn(async move {
-                    let done = week.run().await?;
-                    Ok::<_, Error>((done, week))
-                });
-                week.await.expect("aggregating a week does not panic")
-            }
+            spawned(async move {
+                let outcome = week.run().await?;
+                Ok::<_, Error>((outcome, week.days))
+            })
         });
         let mut each = each.buffer_unordered(self.options.jobs.max(1));
-        while let Some((done, week)) = each.try_next().await? {
-            report.add(done);
-            let of_week = seen.iter().filter(|(hour, _)| {
-                let changes = week.days.get(&hour.date());
-                changes.is_some_and(|changes| changes.contains(hour.of_day()))
-            });
-            clear(&**self.store, of_week).await?;
+        while let Some((outcome, days)) = each.try_next().await? {
+            match outcome {
+                Outcome::Done(done) => {
+                    report.add(done);
+                    self.clear(seen, &days).await?;
+                }
+                Outcome::Postponed => report.postponed += 1,
+                Outcome::Expired => self.expire(seen, &days, &mut report).await?,
+            }
         }
-        if !expired.is_empty() {
-            let hours = expired.values().map(Changes::len).sum::<u64>();
-            tracing::warn!(
-                hours,
-                "older than what the timeline keeps, left as they are"
-            );
-            let of_expired = seen
-                .iter()
-                .filter(|(hour, _)| expired.contains_key(&hour.date()));
-            clear(&**self.store, of_expired).await?;
-        }
+        self.expire(seen, &expired, &mut report).await?;
         Ok(report)
+    }
+
+    /// Clears the marks that were seen of these hours.
+    async fn clear(&self, seen: &Marks, days: &Days) -> Result<(), Error> {
+        let of_days = seen.iter().filter(|(hour, _)| {
+            let changes = days.get(&hour.date());
+            changes.is_some_and(|changes| changes.contains(hour.of_day()))
+        });
+        clear(&**self.store, of_days).await
+    }
+
+    /// Leaves hours as they are, for good.
+    async fn expire(
+        &self,
+        seen: &Marks,
+        days: &Days,
+        report: &mut AggregateReport,
+    ) -> Result<(), Error> {
+        if days.is_empty() {
+            return Ok(());
+        }
+        let hours = days.values().map(Changes::len).sum::<u64>();
+        tracing::warn!(
+            hours,
+            "older than what the timeline keeps, left as they are"
+        );
+        report.expired += hours;
+        self.clear(seen, days).await
     }
 
     fn folder(&self) -> Folder {
@@ -312,20 +357,14 @@ impl Job<'_> {
         }
     }
 
+    fn oldest(&self) -> Date {
+        oldest(self.stages, self.options.now)
+    }
+
     /// Those of which the timeline has every event, and those of which it may have dropped some.
     fn split_expired(&self, days: Days) -> (Days, Days) {
-        let kept = self
-            .stages
-            .pipeline
-            .retention_seconds(table::TIMELINE, "event");
-        let oldest = kept.map_or(i64::MIN, |seconds| {
-            let micros = i64::try_from(seconds)
-                .unwrap_or(i64::MAX)
-                .saturating_mul(1_000_000);
-            self.options.now.micros().saturating_sub(micros)
-        });
-        days.into_iter()
-            .partition(|(date, _)| date.start().micros() >= oldest)
+        let oldest = self.oldest();
+        days.into_iter().partition(|(date, _)| *date >= oldest)
     }
 }
 
@@ -336,5 +375,7 @@ impl AggregateReport {
         self.weeks += other.weeks;
         self.events += other.events;
         self.rows += other.rows;
+        self.expired += other.expired;
+        self.postponed += other.postponed;
     }
 }

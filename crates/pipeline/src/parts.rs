@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use rowmill_rowkey::KeyRange;
 use rowmill_store::Store;
+use tokio::task::JoinSet;
 
 use crate::error::Error;
 
@@ -36,10 +37,17 @@ where
 {
     let parts = parts(&**store, table).await?;
     let works: Vec<_> = parts.into_iter().map(work).collect();
-    let spawned = stream::iter(works).map(|work| async {
-        tokio::spawn(work)
-            .await
-            .expect("reading a part of a table does not panic")
-    });
-    spawned.buffered(PARTS_AT_ONCE).try_collect().await
+    let works = stream::iter(works).map(spawned);
+    works.buffered(PARTS_AT_ONCE).try_collect().await
+}
+
+/// Lets the runtime do work beside others', for as long as somebody waits for it.
+pub(crate) async fn spawned<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    // A set ends its tasks when it is dropped.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(work);
+    let done = tasks.join_next().await.expect("there is one task");
+    done.expect("the task does not panic, and nobody else ends it")
 }

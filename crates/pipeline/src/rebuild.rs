@@ -6,13 +6,14 @@ use std::sync::Arc;
 use futures::TryStreamExt as _;
 use rowmill_model::columns::{family, table};
 use rowmill_model::{MutationBatch, Row, StoredEvent};
-use rowmill_rowkey::{KeyRange, TimelineKey};
+use rowmill_rowkey::{KeyRange, TimelineKey, Timestamp};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
-use crate::aggregate::{row_error, start_anew};
+use crate::aggregate::{oldest, row_error, start_anew};
 use crate::control::Control;
 use crate::error::Error;
 use crate::parts::each_part;
+use crate::runs::has_unfinished_run;
 use crate::stages::Stages;
 
 /// What rebuilding the timeline did.
@@ -22,15 +23,19 @@ pub struct RebuildReport {
     pub facts: u64,
     /// Rows of the timeline that were removed, because their fact is not there.
     pub orphans: u64,
+    /// Such rows that stay: a run that has not ended may be about to write their facts.
+    pub orphans_left: u64,
 }
 
 /// How many rows are written, or looked up, together.
 const BATCH_ROWS: usize = 5_000;
 
-/// Writes the timeline anew from the facts, and removes all aggregates, which are to be made anew then.
+/// Writes the timeline anew from the facts, and removes all aggregates, which are to be made anew then; but not those of which the
+/// timeline no longer keeps all events at `now`.
 pub async fn rebuild_timeline(
     stages: &Arc<Stages>,
     store: &Arc<dyn Store>,
+    now: Timestamp,
     control: &Control,
 ) -> Result<RebuildReport, Error> {
     let facts = each_part(store, table::FACT, |range| {
@@ -43,9 +48,17 @@ pub async fn rebuild_timeline(
         let (store, control) = (Arc::clone(store), control.clone());
         async move { remove_orphans(&store, range, &control).await }
     });
-    let orphans = orphans.await?.into_iter().sum();
-    start_anew(stages, store).await?;
-    Ok(RebuildReport { facts, orphans })
+    let (mut removed, mut left) = (0, 0);
+    for (of_part, left_of_part) in orphans.await? {
+        removed += of_part;
+        left += left_of_part;
+    }
+    start_anew(stages, store, oldest(stages, now)).await?;
+    Ok(RebuildReport {
+        facts,
+        orphans: removed,
+        orphans_left: left,
+    })
 }
 
 async fn write_timeline(
@@ -75,36 +88,53 @@ async fn write_timeline(
     Ok(count)
 }
 
-/// Removes the rows of the timeline whose facts are not there.
+/// Removes the rows of the timeline whose facts are not there, and says how many it removed, and left.
 async fn remove_orphans(
     store: &Arc<dyn Store>,
     range: KeyRange,
     control: &Control,
-) -> Result<u64, Error> {
-    let rows = store.scan(table::TIMELINE, Scan::range(range));
+) -> Result<(u64, u64), Error> {
+    let rows = store.scan(table::TIMELINE, Scan::range(range).with_keys_only());
     let mut batches = rows.try_chunks(BATCH_ROWS);
-    let mut count = 0;
+    let (mut removed, mut left) = (0, 0);
     while let Some(rows) = batches.try_next().await.map_err(|failed| failed.1)? {
         control.check()?;
-        let fact = |key| TimelineKey::fact_bytes(key).map(<[u8]>::to_vec);
-        let facts = rows.iter().map(|row| fact(row.key()));
-        let facts: Vec<_> = facts.collect::<Result<_, _>>().map_err(row_error)?;
-        let ranges = facts.iter().cloned().map(KeyRange::single).collect();
-        let scan = Scan::ranges(ranges).with_families([family::QUALITY]);
-        let found = store.rows(table::FACT, scan.with_latest_only()).await?;
-        let found: BTreeSet<&[u8]> = found.iter().map(Row::key).collect();
-        let mut batch = MutationBatch::new();
-        for (row, _) in rows
-            .iter()
-            .zip(&facts)
-            .filter(|(_, fact)| !found.contains(fact.as_slice()))
-        {
-            let mut orphan = batch.row(row.key());
-            orphan.delete_row();
-            orphan.finish();
+        let suspects = without_fact(store, rows.iter().map(Row::key)).await?;
+        if suspects.is_empty() {
+            continue;
         }
-        count += batch.len() as u64;
+        // A row that was read is of a run that had begun. If it has ended, its facts are there, and are found now.
+        if has_unfinished_run(&**store).await? {
+            left += suspects.len() as u64;
+            continue;
+        }
+        let orphans = without_fact(store, suspects.iter().map(Vec::as_slice)).await?;
+        let mut batch = MutationBatch::new();
+        for key in &orphans {
+            let mut row = batch.row(key);
+            row.delete_row();
+            row.finish();
+        }
+        removed += batch.len() as u64;
         store.apply_all(table::TIMELINE, batch).await?;
     }
-    Ok(count)
+    Ok((removed, left))
+}
+
+/// Those of some keys of the timeline whose facts are not there.
+async fn without_fact<'a>(
+    store: &Arc<dyn Store>,
+    keys: impl Iterator<Item = &'a [u8]>,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let with_fact = |key: &'a [u8]| Ok((TimelineKey::fact_bytes(key)?, key));
+    let keys: Vec<(&[u8], &[u8])> = keys
+        .map(with_fact)
+        .collect::<Result<_, rowmill_rowkey::Error>>()
+        .map_err(row_error)?;
+    let facts = keys.iter().map(|(fact, _)| KeyRange::single(fact.to_vec()));
+    let scan = Scan::ranges(facts.collect()).with_families([family::QUALITY]);
+    let found = store.rows(table::FACT, scan.with_latest_only()).await?;
+    let found: BTreeSet<&[u8]> = found.iter().map(Row::key).collect();
+    let missing = keys.iter().filter(|(fact, _)| !found.contains(fact));
+    Ok(missing.map(|(_, key)| key.to_vec()).collect())
 }

@@ -159,6 +159,12 @@ pub async fn runs(store: &dyn Store) -> Result<Vec<Run>, Error> {
     Ok(found)
 }
 
+/// Whether a run began and has not ended: it works, or was killed.
+pub(crate) async fn has_unfinished_run(store: &dyn Store) -> Result<bool, Error> {
+    let runs = runs(store).await?;
+    Ok(runs.iter().any(|run| run.status == RunStatus::Unfinished))
+}
+
 /// One run.
 pub async fn run(store: &dyn Store, run: &str) -> Result<Run, Error> {
     find_run(store, run)

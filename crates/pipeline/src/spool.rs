@@ -1,11 +1,13 @@
 //! Chunks that wait to be read again: in memory as long as there is room, in a temporary file beyond.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::Xxh3;
 
 /// How much memory is left for chunks that wait, shared by all who put some there.
 #[derive(Debug, Clone)]
@@ -29,11 +31,17 @@ impl Room {
 }
 
 /// Chunks in the order in which they were put there.
-#[derive(Debug)]
 pub(crate) struct Spool {
     chunks: Vec<Place>,
+    hash: Xxh3,
     file: Option<File>,
     room: Room,
+}
+
+impl fmt::Debug for Spool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.chunks).finish()
+    }
 }
 
 #[derive(Debug)]
@@ -46,12 +54,14 @@ impl Spool {
     pub(crate) fn new(room: &Room) -> Self {
         Self {
             chunks: Vec::new(),
+            hash: Xxh3::new(),
             file: None,
             room: room.clone(),
         }
     }
 
     pub(crate) fn push(&mut self, chunk: Bytes) -> std::io::Result<()> {
+        self.hash.update(&chunk);
         if self.room.take(chunk.len()) {
             self.chunks.push(Place::Memory(chunk));
             return Ok(());
@@ -75,6 +85,11 @@ impl Spool {
 
     pub(crate) fn len(&self) -> usize {
         self.chunks.len()
+    }
+
+    /// A hash of everything in it.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash.digest()
     }
 
     /// The chunk at `index`; none beyond the last one.

@@ -67,11 +67,28 @@ pub(crate) struct TaskVariables {
 
 impl TaskVariables {
     /// The shard that the variables name, if there are any.
-    pub(crate) fn shard(&self) -> Option<Shard> {
-        let cloud_run = self.cloud_run_task_index.zip(self.cloud_run_task_count);
-        let kubernetes = self.job_completion_index.zip(self.job_completion_count);
-        let (index, count) = cloud_run.or(kubernetes)?;
-        Shard::new(index, count)
+    pub(crate) fn shard(&self) -> Result<Option<Shard>, String> {
+        let cloud_run = (
+            "CLOUD_RUN_TASK",
+            self.cloud_run_task_index,
+            self.cloud_run_task_count,
+        );
+        let kubernetes = (
+            "JOB_COMPLETION",
+            self.job_completion_index,
+            self.job_completion_count,
+        );
+        for (name, index, count) in [cloud_run, kubernetes] {
+            let Some(index) = index else { continue };
+            let count = count.ok_or_else(|| {
+                format!("`{name}_INDEX` is {index} but `{name}_COUNT` is not set; set it to the number of tasks, or give --shard {index}/N")
+            })?;
+            let shard = Shard::new(index, count);
+            return shard.map(Some).ok_or_else(|| {
+                format!("`{name}_INDEX` {index} of `{name}_COUNT` {count} is no shard; the index counts from 0")
+            });
+        }
+        Ok(None)
     }
 }
 

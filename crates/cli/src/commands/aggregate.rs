@@ -9,7 +9,7 @@ use rowmill_rowkey::Date;
 use serde_json::json;
 
 use crate::arguments::{AggregateArguments, Global};
-use crate::exit::ExitStatus;
+use crate::exit::{ExitStatus, UsageError};
 use crate::printer::{Printer, counted};
 use crate::progress::Progress;
 use crate::session;
@@ -23,7 +23,7 @@ pub(crate) async fn run(
     let stages = session::stages(global)?;
     let control = session::control();
     let store = session::existing_store(global).await?;
-    let options = options(arguments);
+    let options = options(arguments)?;
     if arguments.dry_run {
         for hour in plan_aggregate(&store.store, &options).await? {
             printer.line(&hour.to_string())?;
@@ -33,14 +33,23 @@ pub(crate) async fn run(
     }
     if arguments.rebuild {
         let progress = Progress::watch("rebuilding", &control, 0, printer.is_quiet());
-        let RebuildReport { facts, orphans } =
-            rebuild_timeline(&stages, &store.store, &control).await?;
+        let RebuildReport {
+            facts,
+            orphans,
+            orphans_left,
+        } = rebuild_timeline(&stages, &store.store, options.now, &control).await?;
         drop(progress);
         printer.say(&format!(
             "made the timeline of {} anew, and removed {} without a fact",
             counted(facts, "fact"),
             counted(orphans, "row")
         ));
+        if orphans_left > 0 {
+            printer.say(&format!(
+                "{} without a fact stay, because a run has not ended, see `rowmill runs list`; rebuild again then",
+                counted(orphans_left, "row")
+            ));
+        }
     }
     let progress = Progress::watch("aggregating", &control, 0, printer.is_quiet());
     let done = aggregate(&stages, &store.store, &options, &control).await?;
@@ -55,20 +64,28 @@ pub(crate) async fn run(
     Ok(ExitStatus::Done)
 }
 
-fn options(arguments: &AggregateArguments) -> AggregateOptions {
+fn options(arguments: &AggregateArguments) -> Result<AggregateOptions> {
     let scope = match (arguments.from, arguments.to) {
         _ if arguments.all || arguments.rebuild => Scope::All,
         (None, None) => Scope::Pending,
         (from, to) => Scope::Between(from.unwrap_or(Date::MIN), to.unwrap_or(Date::MAX)),
     };
-    let of_task = arguments.task.shard().filter(|_| !arguments.rebuild);
-    AggregateOptions {
-        shard: arguments.shard.or(of_task).unwrap_or(Shard::ALONE),
+    let shard = match arguments.shard {
+        None if !arguments.merge => arguments.task.shard().map_err(UsageError)?,
+        given => given,
+    };
+    let shard = shard.unwrap_or(Shard::ALONE);
+    if arguments.rebuild && !shard.is_alone() {
+        let problem = "`--rebuild` is done by one process, and this is one of several tasks";
+        return Err(UsageError(format!("{problem}; run it as a job of one task")).into());
+    }
+    Ok(AggregateOptions {
+        shard,
         job: arguments.job.clone(),
         merge_only: arguments.merge,
         memory_bytes: usize::try_from(arguments.memory).map_or(usize::MAX, |mib| mib << 20),
         ..session::aggregate_options(scope)
-    }
+    })
 }
 
 /// Prints what was aggregated.
@@ -80,18 +97,25 @@ pub(crate) fn print(done: AggregateReport, printer: &mut Printer) -> std::io::Re
         events,
         rows,
         expired,
+        postponed,
         shards_missing,
     } = done;
     if !printer.is_for_people() {
         return printer.json(&json!({
             "hours": hours, "days": days, "weeks": weeks, "events": events, "rows": rows,
-            "expired_hours": expired, "shards_missing": shards_missing,
+            "expired_hours": expired, "postponed_weeks": postponed, "shards_missing": shards_missing,
         }));
     }
     if expired > 0 {
         let expired = counted(expired, "hour");
         printer.say(&format!(
             "{expired} older than what the timeline keeps were left as they are"
+        ));
+    }
+    if postponed > 0 {
+        let postponed = counted(postponed, "week");
+        printer.say(&format!(
+            "{postponed} were left to another process that works on them too; what is not done by then waits for the next aggregation"
         ));
     }
     printer.line(&format!(

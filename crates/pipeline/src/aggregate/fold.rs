@@ -11,7 +11,7 @@ use rowmill_model::columns::{family, table};
 use rowmill_rowkey::{Date, Hour, KeyRange, TIMELINE_BUCKETS, TimelineKey};
 use rowmill_store::{Error as StoreError, Scan, Store};
 
-use super::partials::{Source, merge};
+use super::partials::{Merging, Source};
 use super::{Shard, row_error};
 use crate::control::Control;
 use crate::error::Error;
@@ -28,6 +28,9 @@ pub(crate) struct Folder {
     pub(crate) room: Room,
     pub(crate) control: Control,
 }
+
+/// So many files are open at once, at most, for one hour.
+const SPILLS_AT_ONCE: usize = 32;
 
 type Rows = Pin<Box<futures::stream::Peekable<BoxStream<'static, Result<Row, StoreError>>>>>;
 
@@ -87,6 +90,11 @@ impl Folder {
                 events += 1;
                 if groups.bytes() > self.groups_bytes {
                     spills.push(self.drain(groups)?);
+                    // What it has reserved is too much too.
+                    *groups = Groups::new(&self.plan);
+                    if spills.len() == SPILLS_AT_ONCE {
+                        spills = vec![self.combine(&spills).await?];
+                    }
                     self.control.check()?;
                 }
             }
@@ -116,12 +124,11 @@ impl Folder {
     /// One partial of the parts of several shards.
     pub(crate) async fn combine_sources(&self, sources: Vec<Source<'_>>) -> Result<Spool, Error> {
         let (mut partial, mut spool) = (self.plan.partial(), Spool::new(&self.room));
-        merge(&self.plan, sources, |merge| {
+        let mut merging = Merging::new(&self.plan, sources);
+        while let Some(merge) = merging.next().await? {
             combine(&self.plan, merge, &mut partial).map_err(row_error)?;
             spool.extend(partial.take_done())?;
-            Ok(())
-        })
-        .await?;
+        }
         spool.extend(partial.finish())?;
         Ok(spool)
     }

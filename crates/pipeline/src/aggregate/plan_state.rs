@@ -1,16 +1,18 @@
 //! What the stored aggregates were made by, so that a change of the pipeline file is noticed.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use rowmill_aggregate::description;
 use rowmill_model::MutationBatch;
 use rowmill_model::columns::{family, state, table};
-use rowmill_rowkey::AGGREGATE_PLAN_KEY;
+use rowmill_rowkey::{AGGREGATE_PLAN_KEY, AggregateKey, Date};
 use rowmill_store::{Scan, Store, StoreExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::partials::all_but_shards;
+use super::partials::{all_but_shards, delete};
+use super::{AggregateOptions, Scope, oldest, row_error};
 use crate::error::Error;
 use crate::stages::Stages;
 
@@ -66,8 +68,13 @@ async fn has_no_timeline(store: &dyn Store) -> Result<bool, Error> {
     Ok(store.rows(table::TIMELINE, scan).await?.is_empty())
 }
 
-/// Notes that every row of the timeline has the pipeline file's columns, and removes all aggregates: they are to be made anew by it.
-pub(crate) async fn start_anew(stages: &Stages, store: &Arc<dyn Store>) -> Result<(), Error> {
+/// Notes that every row of the timeline has the pipeline file's columns, and removes all aggregates from the date `oldest` on: they are
+/// to be made anew by it.
+pub(crate) async fn start_anew(
+    stages: &Stages,
+    store: &Arc<dyn Store>,
+    oldest: Date,
+) -> Result<(), Error> {
     let state = PlanState {
         plan: stages.plan.fingerprint(),
         description: description(&stages.pipeline),
@@ -75,7 +82,7 @@ pub(crate) async fn start_anew(stages: &Stages, store: &Arc<dyn Store>) -> Resul
         timeline: stages.plan.column_texts(),
     };
     write(&**store, &state).await?;
-    clear(store).await
+    clear(store, oldest).await
 }
 
 /// Makes sure that what is stored and what would be added to it are of one kind. If all is made anew, it need not be: what is stored
@@ -83,8 +90,9 @@ pub(crate) async fn start_anew(stages: &Stages, store: &Arc<dyn Store>) -> Resul
 pub(super) async fn check(
     stages: &Stages,
     store: &Arc<dyn Store>,
-    is_whole: bool,
+    options: &AggregateOptions,
 ) -> Result<(), Error> {
+    let is_whole = options.scope == Scope::All && !options.merge_only;
     let mut found = read(&**store).await?.unwrap_or_default();
     let plan = stages.plan.fingerprint();
     let columns = stages.plan.column_texts();
@@ -102,7 +110,9 @@ pub(super) async fn check(
             missing.join(", ")
         )));
     }
-    if found.plan == plan && (found.complete || is_whole) {
+    // Shards that make everything anew have said so; merging what they left comes after.
+    let may_be_incomplete = is_whole || options.merge_only;
+    if found.plan == plan && (found.complete || may_be_incomplete) {
         return Ok(());
     }
     let wanted = description(&stages.pipeline);
@@ -115,7 +125,7 @@ pub(super) async fn check(
     // Whoever dies in between leaves word that not everything is there.
     write(&**store, &found).await?;
     if !is_first {
-        clear(store).await?;
+        clear(store, oldest(stages, options.now)).await?;
     }
     Ok(())
 }
@@ -147,17 +157,25 @@ fn changed(found: &PlanState, wanted: &[String]) -> String {
     )
 }
 
-/// Removes all aggregates, but not what shards left: another one may have been faster than this process.
-async fn clear(store: &Arc<dyn Store>) -> Result<(), Error> {
+/// Removes all aggregates that can be made anew: of weeks from the date `oldest` on. What shards left stays too: another one may have
+/// been faster than this process.
+async fn clear(store: &Arc<dyn Store>, oldest: Date) -> Result<(), Error> {
     const BATCH_ROWS: usize = 10_000;
-    let rows = store.scan(table::AGGREGATE, Scan::ranges(all_but_shards()));
-    let mut keys = rows.map_ok(|row| row.key().to_vec()).try_chunks(BATCH_ROWS);
+    let first = match oldest.monday() {
+        monday if monday == oldest => monday,
+        monday => monday.plus_days(7).unwrap_or(Date::MAX),
+    };
+    let scan = Scan::ranges(all_but_shards()).with_keys_only();
+    let rows = store.scan(table::AGGREGATE, scan).map_err(Error::from);
+    let keys = rows.try_filter_map(|row| async move {
+        let date = AggregateKey::decode(row.key()).map_err(row_error)?.date;
+        Ok::<_, Error>((date >= first).then(|| row.key().to_vec()))
+    });
+    let mut keys = pin!(keys.try_chunks(BATCH_ROWS));
     while let Some(keys) = keys.try_next().await.map_err(|failed| failed.1)? {
         let mut batch = MutationBatch::new();
         for key in &keys {
-            let mut row = batch.row(key);
-            row.delete_row();
-            row.finish();
+            delete(&mut batch, key);
         }
         store.apply_all(table::AGGREGATE, batch).await?;
     }

@@ -1,22 +1,26 @@
 //! One of several processes that aggregate together.
 //!
-//! A shard folds its buckets of every hour and leaves a partial of each, and then a word that it did: over which hours, and which
-//! marks it saw before it read. Whoever finds the words of all shards merges. No shard waits for another, and each may be done again.
+//! A shard folds its buckets of every hour and leaves a partial of each, and then a word that it did: which partials, of which hours, and
+//! which marks these had before it read. Whoever finds the words of all shards merges. No shard waits for another, and each may be done
+//! again.
+//!
+//! An hour is merged only while all marks that its shards saw are still there: if one is gone, somebody else has aggregated it since.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rowmill_model::MutationBatch;
 use rowmill_model::columns::{family, state, table};
 use rowmill_rowkey::{Hour, ShardKey};
-use rowmill_store::{Scan, StoreExt as _};
+use rowmill_store::{Scan, Store, StoreExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::partials::{Owner, flush, remove, stored, write};
-use super::week::{Changes, Work};
-use super::{AggregateReport, Days, Job};
+use super::partials::{Owner, Source, Version, flush, remove_all, write};
+use super::week::Work;
+use super::{AggregateReport, Days, Job, Scope, row_error};
 use crate::error::Error;
-use crate::marks::{Marks, clear, mark};
+use crate::marks::{Marks, mark, marks};
 
 /// Which part of the work a process does: shard `index` of `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,94 +71,154 @@ impl FromStr for Shard {
     }
 }
 
+/// Which of the jobs that shards do together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct JobName {
+    name: String,
+    kind: Kind,
+    count: u32,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Pending,
+    All,
+    Range,
+}
+
 /// What a shard says when it is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Word {
-    /// Of which job: only what shards of one job left is merged.
-    job: String,
+    job: JobName,
     index: u32,
-    count: u32,
     /// Fingerprint of what was aggregated.
     plan: String,
-    /// Each hour, with the marks that it had before it was read.
-    hours: BTreeMap<String, BTreeSet<String>>,
-    /// Whether it was asked for everything, whatever was marked.
-    rebuilding: bool,
+    hours: BTreeMap<String, HourWord>,
+}
+
+/// What a shard says of an hour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct HourWord {
+    /// What it left; none if it had no event.
+    partial: Option<Version>,
+    /// The marks that the hour had before it was read.
+    marks: BTreeSet<String>,
+}
+
+/// What a shard left of an hour.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardPart {
+    owner: Owner,
+    version: Option<Version>,
+}
+
+impl ShardPart {
+    /// Where its chunks come from; none if there are none.
+    pub(crate) fn source(&self, store: &dyn Store) -> Option<Source<'static>> {
+        let version = self.version?;
+        Some(Source::stored(store, self.owner, version))
+    }
+}
+
+impl Word {
+    fn owner(&self, hour: Hour) -> Owner {
+        Owner::Shard {
+            hour,
+            index: self.index,
+            count: self.job.count,
+        }
+    }
+
+    fn key(&self) -> Vec<u8> {
+        let (index, count) = (self.index, self.job.count);
+        ShardKey { index, count }.encode()
+    }
 }
 
 impl Job<'_> {
     /// Does this shard's part, and merges if it is the last one.
     pub(super) async fn shard(&self, days: Days, seen: Marks) -> Result<AggregateReport, Error> {
-        let (days, _) = self.split_expired(days);
-        let events = self.fold_shard(&days, &seen).await?;
-        let count = self.options.shard.count;
-        let words = self.words_of(&self.options.job, count).await?;
-        let said = u32::try_from(words.len()).unwrap_or(count);
-        let mut report = AggregateReport::default();
-        if said >= count {
+        let (days, expired) = self.split_expired(days);
+        let job = JobName {
+            name: self.options.job.clone(),
+            kind: match self.options.scope {
+                Scope::Pending => Kind::Pending,
+                Scope::All => Kind::All,
+                Scope::Between(..) => Kind::Range,
+            },
+            count: self.options.shard.count,
+        };
+        let events = self.fold_shard(&job, &days, &seen).await?;
+        let words = self.words_of(&job).await?;
+        let mut report = AggregateReport {
+            shards_missing: missing(&words, job.count),
+            ..AggregateReport::default()
+        };
+        if report.shards_missing == 0 {
             report = self.merge(&words).await?;
+            self.expire(&seen, &expired, &mut report).await?;
         }
         report.events = events;
-        report.shards_missing = count.saturating_sub(said);
         Ok(report)
     }
 
-    /// Merges what shards left, of whatever number they were, if all of them did.
-    pub(super) async fn merge_shards(&self) -> Result<AggregateReport, Error> {
-        let mut by_job: BTreeMap<(String, u32), Vec<Word>> = BTreeMap::new();
+    /// Merges what shards left, of whatever number they were, if all of them did; and says whether that was everything there is.
+    pub(super) async fn merge_shards(&self) -> Result<(AggregateReport, bool), Error> {
+        let mut by_job: BTreeMap<JobName, Vec<Word>> = BTreeMap::new();
         for word in self.words().await? {
-            let job = (word.job.clone(), word.count);
-            by_job.entry(job).or_default().push(word);
+            by_job.entry(word.job.clone()).or_default().push(word);
         }
-        let mut report = AggregateReport::default();
-        for ((_, count), words) in by_job {
-            let said = u32::try_from(words.len()).unwrap_or(count);
-            if said >= count {
+        let (mut report, mut is_whole) = (AggregateReport::default(), false);
+        for (job, words) in by_job {
+            let missing = missing(&words, job.count);
+            report.shards_missing += missing;
+            if missing == 0 {
                 report.add(self.merge(&words).await?);
-                continue;
+                is_whole |= job.kind == Kind::All;
             }
-            report.shards_missing += count.saturating_sub(said);
         }
-        Ok(report)
+        Ok((report, is_whole))
     }
 
-    async fn fold_shard(&self, days: &Days, seen: &Marks) -> Result<u64, Error> {
+    async fn fold_shard(&self, job: &JobName, days: &Days, seen: &Marks) -> Result<u64, Error> {
         let (folder, shard) = (self.folder(), self.options.shard);
         let mut word = Word {
-            job: self.options.job.clone(),
+            job: job.clone(),
             index: shard.index,
-            count: shard.count,
             plan: self.stages.plan.fingerprint(),
             hours: BTreeMap::new(),
-            rebuilding: self.options.scope != super::Scope::Pending,
         };
+        let own = (job.kind != Kind::Pending).then(|| {
+            let Shard { index, count } = shard;
+            format!("shard {index}/{count} {}", self.options.name)
+        });
         let mut total = 0;
         for (date, changes) in days {
-            let (partials, events) = folder.hours(*date, &changes.hours()).await?;
+            let hours = changes.hours();
+            if let Some(own) = &own {
+                // Nobody else marked them, perhaps; then this tells whether they were aggregated since.
+                let hours = hours.iter().map(|hour| date.hour(*hour)).collect();
+                mark(&**self.store, own, &hours).await?;
+            }
+            let (partials, events) = folder.hours(*date, &hours).await?;
             total += events;
             let mut batch = MutationBatch::new();
             for (hour, spool) in &partials {
-                let owner = Owner::Shard {
-                    hour: *hour,
-                    index: shard.index,
-                    count: shard.count,
-                };
-                let stored = stored(&**self.store, owner).await?;
-                write(self.store, owner, spool, stored, &mut batch).await?;
+                write(self.store, word.owner(*hour), spool, &mut batch).await?;
                 let marks = seen.get(hour).into_iter().flatten();
                 let marks = marks.map(|mark| String::from_utf8_lossy(mark).into_owned());
-                word.hours.insert(hour.to_string(), marks.collect());
+                let of_hour = HourWord {
+                    partial: Version::of(spool),
+                    marks: marks.chain(own.clone()).collect(),
+                };
+                word.hours.insert(hour.to_string(), of_hour);
             }
             flush(self.store, &mut batch, 0).await?;
         }
         let mut batch = MutationBatch::new();
-        let mut row = batch.row(
-            &ShardKey {
-                index: shard.index,
-                count: shard.count,
-            }
-            .encode(),
-        );
+        let mut row = batch.row(&word.key());
         let json = serde_json::to_vec(&word).expect("a word is JSON");
         row.set(family::STATE, state::SHARD.as_bytes(), 0, &json);
         row.finish();
@@ -164,14 +228,12 @@ impl Job<'_> {
 
     /// What shards have said, of this plan.
     async fn words(&self) -> Result<Vec<Word>, Error> {
-        let rows = self
-            .store
-            .rows(table::STATE, Scan::range(ShardKey::all()))
-            .await?;
+        let scan = Scan::range(ShardKey::all()).with_latest_only();
+        let rows = self.store.rows(table::STATE, scan).await?;
         let mut words = Vec::new();
         for row in &rows {
             if let Some(json) = row.value(family::STATE, state::SHARD.as_bytes()) {
-                let word: Word = serde_json::from_slice(json).map_err(super::row_error)?;
+                let word: Word = serde_json::from_slice(json).map_err(row_error)?;
                 words.push(word);
             }
         }
@@ -180,64 +242,64 @@ impl Job<'_> {
         Ok(words)
     }
 
-    /// Merges what all shards left: of the hours that all of them read, with the marks that all of them saw.
-    ///
-    /// Another process may merge too, and remove what this one still reads. So the hours are marked meanwhile, and stay so unless
-    /// everything is as it was in the end.
+    async fn words_of(&self, job: &JobName) -> Result<Vec<Word>, Error> {
+        let words = self.words().await?.into_iter();
+        Ok(words.filter(|word| word.job == *job).collect())
+    }
+
+    /// Merges what all shards left: of the hours that all of them read, and that nobody has aggregated since.
     async fn merge(&self, words: &[Word]) -> Result<AggregateReport, Error> {
-        let (mut days, mut seen) = (Days::new(), Marks::new());
-        let own = format!("merge {}", self.options.name);
-        let is_rebuilding = words.iter().any(|word| word.rebuilding);
-        let Word { job, count, .. } = &words[0];
-        for (hour, marks) in &words[0].hours {
-            let of_all: Option<Vec<_>> = words.iter().map(|word| word.hours.get(hour)).collect();
-            let Some(of_all) = of_all else { continue };
-            let hour: Hour = hour.parse().map_err(super::row_error)?;
-            let of_all = |mark: &&String| of_all.iter().all(|marks| marks.contains(*mark));
-            let marks = marks
-                .iter()
-                .filter(of_all)
-                .map(|mark| mark.clone().into_bytes());
-            let marks: BTreeSet<_> = marks.collect();
-            if marks.is_empty() && !is_rebuilding {
-                // Somebody read it before it was last marked: it waits for the next time.
+        let stored = marks(&**self.store).await?;
+        let (mut days, mut seen, mut parts) = (Days::new(), Marks::new(), BTreeMap::new());
+        for name in words[0].hours.keys() {
+            let of_all = words.iter().map(|word| word.hours.get(name));
+            let Some(of_all) = of_all.collect::<Option<Vec<_>>>() else {
+                continue;
+            };
+            let hour: Hour = name.parse().map_err(row_error)?;
+            let stored = stored.get(&hour);
+            let is_stored = |mark: &String| stored.is_some_and(|it| it.contains(mark.as_bytes()));
+            let mut marks = of_all.iter().flat_map(|it| &it.marks);
+            if !marks.all(is_stored) {
                 continue;
             }
-            seen.insert(hour, marks);
-            let day = days.entry(hour.date()).or_insert_with(Changes::default);
-            day.add(hour.of_day());
-        }
-        let hours: BTreeSet<Hour> = seen.keys().copied().collect();
-        mark(&**self.store, &own, &hours).await?;
-        let work = Work::Merge(*count);
-        let report = self.weeks(days, work, is_rebuilding, &Marks::new()).await?;
-        if self.words_of(job, *count).await? == *words {
-            for marks in seen.values_mut() {
-                marks.insert(own.clone().into_bytes());
+            // A mark that not all have seen may have been made after some of them read. Those of shards are nobody else's.
+            let is_seen = |mark: &&String| {
+                mark.starts_with("shard ") || of_all.iter().all(|it| it.marks.contains(*mark))
+            };
+            let marks = of_all.iter().flat_map(|it| &it.marks).filter(is_seen);
+            let marks: BTreeSet<_> = marks.map(|mark| mark.clone().into_bytes()).collect();
+            if marks.is_empty() {
+                continue;
             }
-            clear(&**self.store, &seen).await?;
+            let of_hour = words.iter().zip(&of_all).map(|(word, it)| ShardPart {
+                owner: word.owner(hour),
+                version: it.partial,
+            });
+            parts.insert(hour, of_hour.collect());
+            seen.insert(hour, marks);
+            days.entry(hour.date()).or_default().add(hour.of_day());
+        }
+        let job = &words[0].job;
+        let work = Work::Merge(Arc::new(parts));
+        let is_rebuilding = job.kind != Kind::Pending;
+        let merged = self.weeks(days, work, is_rebuilding, &seen).await;
+        if self.words_of(job).await? != *words {
+            // Another process has merged them too, and removed what this one was reading.
+            return merged.or_else(|_| Ok(AggregateReport::default()));
+        }
+        let report = merged?;
+        if report.postponed == 0 {
             self.forget(words).await?;
         }
         Ok(report)
     }
 
-    async fn words_of(&self, job: &str, count: u32) -> Result<Vec<Word>, Error> {
-        let words = self.words().await?.into_iter();
-        let is_of_job = |word: &Word| word.job == job && word.count == count;
-        Ok(words.filter(is_of_job).collect())
-    }
-
     /// Removes what the shards left: first their words, so that nothing is merged in part.
     async fn forget(&self, words: &[Word]) -> Result<(), Error> {
         let mut batch = MutationBatch::new();
-        for Word { index, count, .. } in words {
-            let mut row = batch.row(
-                &ShardKey {
-                    index: *index,
-                    count: *count,
-                }
-                .encode(),
-            );
+        for word in words {
+            let mut row = batch.row(&word.key());
             row.delete_row();
             row.finish();
         }
@@ -245,15 +307,17 @@ impl Job<'_> {
         let mut batch = MutationBatch::new();
         for word in words {
             for hour in word.hours.keys() {
-                let owner = Owner::Shard {
-                    hour: hour.parse().map_err(super::row_error)?,
-                    index: word.index,
-                    count: word.count,
-                };
-                remove(&**self.store, owner, &mut batch).await?;
+                let owner = word.owner(hour.parse().map_err(row_error)?);
+                remove_all(&**self.store, owner, &mut batch).await?;
             }
             flush(self.store, &mut batch, 0).await?;
         }
         Ok(())
     }
+}
+
+/// How many shards have said nothing yet.
+fn missing(words: &[Word], count: u32) -> u32 {
+    let said = u32::try_from(words.len()).unwrap_or(count);
+    count.saturating_sub(said)
 }

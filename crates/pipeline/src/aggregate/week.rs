@@ -1,19 +1,24 @@
 //! One week: its changed hours folded, its days and itself rolled up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use rowmill_aggregate::{Period, RollUp, Touched, TouchedKeys};
 use rowmill_model::MutationBatch;
 use rowmill_model::columns::table;
-use rowmill_rowkey::{Date, Hour, KeyRange};
+use rowmill_rowkey::{Date, Hour};
 use rowmill_store::StoreExt as _;
 use tokio::sync::Mutex;
 
 use super::fold::Folder;
-use super::partials::{Owner, Source, merge, write};
-use super::{AggregateReport, partials, row_error};
+use super::head::{Claim, Head, Partials};
+use super::partials::{Merging, Owner, Source, Version, days_of, flush, hours_of, write};
+use super::shard::ShardPart;
+use super::{AggregateReport, row_error};
 use crate::error::Error;
+use crate::marks::mark;
+use crate::parts::spawned;
 use crate::spool::Spool;
 
 /// Which hours of a day are to be folded anew.
@@ -61,19 +66,19 @@ impl Changes {
 }
 
 /// Where the partials of changed hours come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Work {
     /// The timeline.
     Fold,
-    /// What so many shards left of them.
-    Merge(u32),
+    /// What shards left of them.
+    Merge(Arc<BTreeMap<Hour, Vec<ShardPart>>>),
 }
 
 /// Rows are collected until there are so many bytes of them.
 const BATCH_BYTES: usize = 16 << 20;
 
-/// A week that is worked on.
-#[derive(Debug)]
+/// What is to be done of a week.
+#[derive(Debug, Clone)]
 pub(crate) struct Week {
     pub(crate) folder: Folder,
     pub(crate) monday: Date,
@@ -81,14 +86,27 @@ pub(crate) struct Week {
     pub(crate) work: Work,
     /// Whether every group is to be written anew, changed or not.
     pub(crate) is_rebuilding: bool,
+    /// The first date of which the timeline has every event.
+    pub(crate) oldest: Date,
+    /// What the process is called.
+    pub(crate) name: String,
 }
 
-/// A day that was rolled up and is not written yet.
+/// What became of a week.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is done.
+    Done(AggregateReport),
+    /// Another process came in between; its hours are marked.
+    Postponed,
+    /// The timeline no longer has what is needed, and what is stored was aggregated otherwise. It is left as it is.
+    Expired,
+}
+
+/// A day that was rolled up; its rows may not be written yet.
 struct Day {
     date: Date,
     hours: Vec<(Hour, Spool)>,
-    /// What was stored of its hours.
-    stored: Stored,
     partial: Spool,
     /// None if nothing changed.
     touched: Option<TouchedKeys>,
@@ -102,81 +120,105 @@ impl Day {
     }
 }
 
-/// Partials as they were stored.
-type Stored = BTreeMap<Period, Spool>;
-
-/// Rows that wait to be written, and how many there were.
-type Rows = Mutex<(MutationBatch, u64)>;
-
-/// What was stored of a period; nothing if there is nothing.
-fn old(stored: &Stored, period: Period) -> Source<'_> {
-    stored.get(&period).map_or(Source::Empty, Source::spool)
-}
-
-fn chunks(stored: &Stored, period: Period) -> usize {
-    stored.get(&period).map_or(0, Spool::len)
+/// A week that is worked on.
+struct Run {
+    week: Week,
+    head: Head,
+    stored: Partials,
+    /// Rows that wait to be written, and how many there were.
+    rows: Mutex<(MutationBatch, u64)>,
 }
 
 impl Week {
-    pub(crate) async fn run(&self) -> Result<AggregateReport, Error> {
-        let rows = Rows::default();
-        let stored = self.load(partials::days_of(self.monday)).await?;
-        let days = self.days.clone();
-        let days =
-            stream::iter(days).map(|(date, changes)| self.day(date, changes, &stored, &rows));
+    pub(crate) async fn run(&self) -> Result<Outcome, Error> {
+        let store = &self.folder.store;
+        let claim = Claim::make(&**store, self.monday, &self.name).await?;
+        let plan = self.folder.plan.fingerprint();
+        if !claim.head.partials.is_empty() && claim.head.plan != plan {
+            claim.release(&**store).await?;
+            return Ok(Outcome::Expired);
+        }
+        let run = Arc::new(self.begin(&claim).await?);
+        let days = stream::iter(run.week.days.clone()).map(|(date, changes)| {
+            let run = Arc::clone(&run);
+            spawned(async move { run.day(date, changes).await })
+        });
         let days: Vec<Day> = days.buffered(2).try_collect().await?;
-        let mut report = AggregateReport {
-            hours: days.iter().map(Day::hours_with_events).sum(),
-            days: days
-                .iter()
-                .map(|day| u64::from(day.hours_with_events() > 0))
-                .sum(),
-            weeks: u64::from(days.iter().any(|day| day.hours_with_events() > 0)),
-            events: days.iter().map(|day| day.events).sum(),
-            ..AggregateReport::default()
-        };
-        let partial = self.roll_up(&days, &stored, &rows).await?;
-        let (mut batch, count) = rows.into_inner();
-        report.rows = count + batch.len() as u64;
-        partials::flush(&self.folder.store, &mut batch, 0).await?;
-        self.write_partials(&days, partial.as_ref(), &stored)
-            .await?;
-        Ok(report)
+        run.finish(&claim, &days).await
     }
 
-    /// Partials as they are stored. What an hour held only matters where it is compared or rolled up with others.
-    async fn load(&self, ranges: Vec<KeyRange>) -> Result<Stored, Error> {
-        let is_wanted = |period| !self.is_rebuilding || !matches!(period, Period::Hour(_));
-        let folder = &self.folder;
-        partials::load(&*folder.store, ranges, is_wanted, &folder.room).await
+    /// Reads what is stored of the week, and finds out what is to be done besides what was asked for.
+    async fn begin(&self, claim: &Claim) -> Result<Run, Error> {
+        let (mut week, head) = (self.clone(), claim.head.clone());
+        let dates: BTreeSet<Date> = if claim.is_after_others {
+            dates_of_week(self.monday).collect()
+        } else {
+            // Of a date that is made anew from its events, what its hours held does not matter.
+            let days = self.days.iter();
+            let days = days.filter(|it| !(self.is_rebuilding && *it.1 == Changes::All));
+            days.map(|(date, _)| *date).collect()
+        };
+        let mut ranges = days_of(self.monday).to_vec();
+        ranges.extend(dates.iter().map(|date| hours_of(*date)));
+        let store = &*self.folder.store;
+        let stored = Partials::load(store, &head, ranges, &self.folder.room).await?;
+        let was_asked = |period: Period| match period {
+            Period::Hour(hour) => dates.contains(&hour.date()),
+            Period::Day(_) | Period::Week(_) => true,
+        };
+        if !stored.are_whole(&head, was_asked) {
+            week.repair()?;
+        }
+        for date in stored.stray_dates() {
+            week.days.entry(date).or_default();
+        }
+        Ok(Run {
+            week,
+            head,
+            stored,
+            rows: Mutex::default(),
+        })
     }
 
-    async fn day(
-        &self,
-        date: Date,
-        changes: Changes,
-        of_week: &Stored,
-        rows: &Rows,
-    ) -> Result<Day, Error> {
-        let stored = self.load(partials::hours_of(date)).await?;
-        let (hours, events) = match self.work {
-            Work::Fold => self.folder.hours(date, &changes.hours()).await?,
-            Work::Merge(shards) => (self.merge_shards(date, &changes, shards).await?, 0),
+    /// Makes everything anew, because something that was stored of it is not as it was written.
+    fn repair(&mut self) -> Result<(), Error> {
+        let week = self.monday;
+        if week < self.oldest {
+            return Err(row_error(format!(
+                "partials of the week of {week} are damaged, and the timeline no longer has all its events"
+            )));
+        }
+        tracing::warn!(%week, "partials are damaged; all of it is aggregated anew");
+        let dates = dates_of_week(week);
+        self.days = dates.map(|date| (date, Changes::All)).collect();
+        self.work = Work::Fold;
+        self.is_rebuilding = true;
+        Ok(())
+    }
+}
+
+impl Run {
+    async fn day(&self, date: Date, changes: Changes) -> Result<Day, Error> {
+        let folder = &self.week.folder;
+        let (hours, events) = match &self.week.work {
+            Work::Fold => folder.hours(date, &changes.hours()).await?,
+            Work::Merge(parts) => (self.merge_shards(date, &changes, parts).await?, 0),
         };
-        let touched = self.compare(&hours, &stored).await?;
+        // Before any row, so that whoever finds this process dead knows which.
+        self.write_hours(&hours).await?;
+        let touched = self.compare(date, &hours).await?;
         let mut day = Day {
             date,
             hours,
-            stored,
-            partial: Spool::new(&self.folder.room),
+            partial: Spool::new(&folder.room),
             touched: Some(touched),
             events,
         };
-        if !self.is_rebuilding && day.touched.as_ref().is_some_and(TouchedKeys::is_empty) {
+        if !self.week.is_rebuilding && day.touched.as_ref().is_some_and(TouchedKeys::is_empty) {
             day.touched = None;
             return Ok(day);
         }
-        day.partial = self.roll_up_day(&day, of_week, rows).await?;
+        day.partial = self.roll_up_day(&day).await?;
         Ok(day)
     }
 
@@ -184,163 +226,245 @@ impl Week {
         &self,
         date: Date,
         changes: &Changes,
-        count: u32,
+        parts: &BTreeMap<Hour, Vec<ShardPart>>,
     ) -> Result<Vec<(Hour, Spool)>, Error> {
-        let store = &*self.folder.store;
+        let folder = &self.week.folder;
         let mut partials = Vec::new();
         for hour in changes.hours().into_iter().map(|hour| date.hour(hour)) {
-            let shards = (0..count).map(|index| Owner::Shard { hour, index, count });
-            let sources = shards.map(|owner| Source::stored(store, owner)).collect();
-            partials.push((hour, self.folder.combine_sources(sources).await?));
+            let parts = parts.get(&hour).into_iter().flatten();
+            let sources = parts.filter_map(|part| part.source(&*folder.store));
+            let merged = folder.combine_sources(sources.collect()).await?;
+            partials.push((hour, merged));
         }
         Ok(partials)
     }
 
-    /// The groups of these hours that are not as they were.
-    async fn compare(
+    async fn write_hours(&self, hours: &[(Hour, Spool)]) -> Result<(), Error> {
+        let store = &self.week.folder.store;
+        let mut batch = MutationBatch::new();
+        for (hour, spool) in hours {
+            let period = Period::Hour(*hour);
+            self.write(period, spool, &mut batch).await?;
+        }
+        flush(store, &mut batch, 0).await
+    }
+
+    /// Writes a period's partial, unless it is the current one.
+    async fn write(
         &self,
-        hours: &[(Hour, Spool)],
-        stored: &Stored,
-    ) -> Result<TouchedKeys, Error> {
-        let mut touched = TouchedKeys::default();
-        if self.is_rebuilding {
+        period: Period,
+        spool: &Spool,
+        batch: &mut MutationBatch,
+    ) -> Result<(), Error> {
+        if self.head.partials.get(&period).copied() == Version::of(spool) {
+            return Ok(());
+        }
+        let store = &self.week.folder.store;
+        write(store, Owner::Period(period), spool, batch).await
+    }
+
+    /// The groups of a date that are not as they were, or of which somebody may have written a row and died.
+    async fn compare(&self, date: Date, hours: &[(Hour, Spool)]) -> Result<TouchedKeys, Error> {
+        let mut touched = TouchedKeys::new(self.week.folder.groups_bytes);
+        if self.week.is_rebuilding {
             return Ok(touched);
         }
+        let plan = &self.week.folder.plan;
         for (hour, spool) in hours {
-            let sources = vec![old(stored, Period::Hour(*hour)), Source::spool(spool)];
-            merge(&self.folder.plan, sources, |merge| {
+            let period = Period::Hour(*hour);
+            if self.head.partials.get(&period).copied() == Version::of(spool) {
+                continue;
+            }
+            let sources = vec![self.current(period), Source::spool(spool)];
+            let mut merging = Merging::new(plan, sources);
+            while let Some(merge) = merging.next().await? {
                 touched.compare(merge);
-                Ok(())
-            })
-            .await?;
+            }
+        }
+        for (period, spool) in self.stored.strays(date) {
+            let sources = vec![self.current(period), Source::spool(spool)];
+            let mut merging = Merging::new(plan, sources);
+            while let Some(merge) = merging.next().await? {
+                touched.add(merge.key());
+            }
         }
         Ok(touched)
     }
 
+    /// What was stored of a period; nothing if there is nothing.
+    fn current(&self, period: Period) -> Source<'_> {
+        let current = self.stored.current(period);
+        current.map_or(Source::Empty, Source::spool)
+    }
+
     fn touched(&self, keys: TouchedKeys) -> Touched {
-        if self.is_rebuilding {
+        if self.week.is_rebuilding {
             Touched::All
         } else {
             keys.finish()
         }
     }
 
-    async fn roll_up_day(&self, day: &Day, of_week: &Stored, rows: &Rows) -> Result<Spool, Error> {
+    async fn roll_up_day(&self, day: &Day) -> Result<Spool, Error> {
         let period = Period::Day(day.date);
-        let mut sources = vec![old(of_week, period)];
+        let mut sources = vec![self.current(period)];
         let mut parts = Vec::new();
         for hour in (0..24).map(|hour| day.date.hour(hour)) {
             let changed = day.hours.iter().find(|(changed, _)| *changed == hour);
             sources.push(match changed {
                 Some((_, spool)) => Source::spool(spool),
-                None => old(&day.stored, Period::Hour(hour)),
+                None => self.current(Period::Hour(hour)),
             });
             parts.push(Period::Hour(hour));
         }
+        let strays = self.stored.strays(day.date);
+        sources.extend(strays.map(|(_, spool)| Source::spool(spool)));
         let keys = day.touched.clone().unwrap_or_default();
-        let roll_up = RollUp::new(&self.folder.plan, period, parts, self.touched(keys));
-        self.drive(roll_up, sources, rows).await
+        self.drive(period, parts, self.touched(keys), sources).await
     }
 
-    /// Rolls the week up, if any of its days changed.
-    async fn roll_up(
-        &self,
-        days: &[Day],
-        stored: &Stored,
-        rows: &Rows,
-    ) -> Result<Option<Spool>, Error> {
-        let mut touched = TouchedKeys::default();
-        let mut is_changed = false;
+    /// Rolls the week up.
+    async fn roll_up_week(&self, days: &[Day]) -> Result<Spool, Error> {
+        let mut touched = TouchedKeys::new(self.week.folder.groups_bytes);
         for keys in days.iter().filter_map(|day| day.touched.as_ref()) {
-            touched.join(keys.clone());
-            is_changed = true;
+            touched.join(keys);
         }
-        if !is_changed {
-            return Ok(None);
-        }
-        let period = Period::Week(self.monday);
-        let mut sources = vec![old(stored, period)];
+        let period = Period::Week(self.week.monday);
+        let mut sources = vec![self.current(period)];
         let mut parts = Vec::new();
-        for date in dates_of_week(self.monday) {
+        for date in dates_of_week(self.week.monday) {
             let changed = days
                 .iter()
                 .find(|day| day.date == date && day.touched.is_some());
             sources.push(match changed {
                 Some(day) => Source::spool(&day.partial),
-                None => old(stored, Period::Day(date)),
+                None => self.current(Period::Day(date)),
             });
             parts.push(Period::Day(date));
         }
-        let roll_up = RollUp::new(&self.folder.plan, period, parts, self.touched(touched));
-        self.drive(roll_up, sources, rows).await.map(Some)
+        for date in dates_of_week(self.week.monday) {
+            let strays = self.stored.strays(date);
+            sources.extend(strays.map(|(_, spool)| Source::spool(spool)));
+        }
+        let touched = self.touched(touched);
+        self.drive(period, parts, touched, sources).await
     }
 
     /// Rolls up group by group, and gives the period's new partial.
     async fn drive(
         &self,
-        mut roll_up: RollUp,
+        period: Period,
+        parts: Vec<Period>,
+        touched: Touched,
         sources: Vec<Source<'_>>,
-        rows: &Rows,
     ) -> Result<Spool, Error> {
-        let mut spool = Spool::new(&self.folder.room);
+        let folder = &self.week.folder;
+        let mut roll_up = RollUp::new(&folder.plan, period, parts, touched);
+        let mut merging = Merging::new(&folder.plan, sources);
+        let mut spool = Spool::new(&folder.room);
         let mut batch = MutationBatch::new();
-        let mut full = Vec::new();
-        merge(&self.folder.plan, sources, |merge| {
+        while let Some(merge) = merging.next().await? {
             roll_up.group(merge, &mut batch).map_err(row_error)?;
             spool.extend(roll_up.take_chunks())?;
             if batch.bytes() >= BATCH_BYTES {
-                full.push(std::mem::take(&mut batch));
-            }
-            Ok(())
-        })
-        .await?;
-        spool.extend(roll_up.finish(&mut batch))?;
-        self.folder.control.check()?;
-        full.push(batch);
-        let mut rows = rows.lock().await;
-        for batch in full {
-            if rows.0.is_empty() {
-                rows.0 = batch;
-            } else {
-                rows.0.append(&batch);
-            }
-            if rows.0.bytes() >= BATCH_BYTES {
-                let batch = std::mem::take(&mut rows.0);
-                rows.1 += batch.len() as u64;
-                self.folder.store.apply_all(table::AGGREGATE, batch).await?;
+                folder.control.check()?;
+                self.put(&mut batch).await?;
             }
         }
+        spool.extend(roll_up.finish(&mut batch))?;
+        folder.control.check()?;
+        self.put(&mut batch).await?;
         Ok(spool)
     }
 
-    /// Writes the new partials, those of hours last.
-    async fn write_partials(
-        &self,
-        days: &[Day],
-        week: Option<&Spool>,
-        stored: &Stored,
-    ) -> Result<(), Error> {
-        let store = &self.folder.store;
-        let mut batch = MutationBatch::new();
-        if let Some(week) = week {
-            let period = Period::Week(self.monday);
-            let before = chunks(stored, period);
-            write(store, Owner::Period(period), week, before, &mut batch).await?;
+    /// Takes rows to be written, and writes them when there are enough.
+    async fn put(&self, batch: &mut MutationBatch) -> Result<(), Error> {
+        let mut rows = self.rows.lock().await;
+        if rows.0.is_empty() {
+            std::mem::swap(&mut rows.0, batch);
+        } else {
+            rows.0.append(batch);
+            batch.clear();
         }
+        if rows.0.bytes() < BATCH_BYTES {
+            return Ok(());
+        }
+        let full = std::mem::take(&mut rows.0);
+        rows.1 += full.len() as u64;
+        drop(rows);
+        let store = &self.week.folder.store;
+        Ok(store.apply_all(table::AGGREGATE, full).await?)
+    }
+
+    /// Rolls the week up, and makes what was made the current one.
+    async fn finish(&self, claim: &Claim, days: &[Day]) -> Result<Outcome, Error> {
+        let store = &self.week.folder.store;
+        let with_events = days.iter().filter(|day| day.hours_with_events() > 0);
+        let with_events = with_events.count() as u64;
+        let mut report = AggregateReport {
+            hours: days.iter().map(Day::hours_with_events).sum(),
+            days: with_events,
+            weeks: u64::from(with_events > 0),
+            events: days.iter().map(|day| day.events).sum(),
+            ..AggregateReport::default()
+        };
+        if days.iter().all(|day| day.touched.is_none()) {
+            claim.release(&**store).await?;
+            return Ok(Outcome::Done(report));
+        }
+        let week = self.roll_up_week(days).await?;
+        {
+            let mut rows = self.rows.lock().await;
+            report.rows = rows.1 + rows.0.len() as u64;
+            flush(store, &mut rows.0, 0).await?;
+        }
+        let head = self.write_partials(days, &week).await?;
+        if !claim.holds(&**store, &head).await? {
+            return self.postpone(claim, days).await;
+        }
+        if head != self.head {
+            head.write(&**store, self.week.monday).await?;
+        }
+        let mut batch = MutationBatch::new();
+        self.stored.remove_old(&self.head, &head, &mut batch);
+        flush(store, &mut batch, 0).await?;
+        claim.release(&**store).await?;
+        Ok(Outcome::Done(report))
+    }
+
+    /// Writes the new partials of days and of the week, and gives the head that names all there are.
+    async fn write_partials(&self, days: &[Day], week: &Spool) -> Result<Head, Error> {
+        let mut head = Head {
+            plan: self.week.folder.plan.fingerprint(),
+            partials: self.head.partials.clone(),
+        };
+        let mut batch = MutationBatch::new();
+        let period = Period::Week(self.week.monday);
+        head.set(period, Version::of(week));
+        self.write(period, week, &mut batch).await?;
         for day in days.iter().filter(|day| day.touched.is_some()) {
             let period = Period::Day(day.date);
-            let (owner, before) = (Owner::Period(period), chunks(stored, period));
-            write(store, owner, &day.partial, before, &mut batch).await?;
-        }
-        partials::flush(store, &mut batch, 0).await?;
-        for day in days.iter().filter(|day| day.touched.is_some()) {
+            head.set(period, Version::of(&day.partial));
+            self.write(period, &day.partial, &mut batch).await?;
             for (hour, spool) in &day.hours {
-                let period = Period::Hour(*hour);
-                let (owner, before) = (Owner::Period(period), chunks(&day.stored, period));
-                write(store, owner, spool, before, &mut batch).await?;
+                head.set(Period::Hour(*hour), Version::of(spool));
             }
         }
-        partials::flush(store, &mut batch, 0).await
+        flush(&self.week.folder.store, &mut batch, 0).await?;
+        Ok(head)
+    }
+
+    /// Leaves word of all that was done of the week, after another process came in between: it may have removed it.
+    async fn postpone(&self, claim: &Claim, days: &[Day]) -> Result<Outcome, Error> {
+        let store = &self.week.folder.store;
+        claim.renew(&**store).await?;
+        let mut hours = BTreeSet::new();
+        for day in days {
+            self.write_hours(&day.hours).await?;
+            hours.extend(day.hours.iter().map(|(hour, _)| *hour));
+        }
+        mark(&**store, &format!("postponed {}", self.week.name), &hours).await?;
+        Ok(Outcome::Postponed)
     }
 }
 

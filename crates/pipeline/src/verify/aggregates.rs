@@ -12,7 +12,7 @@ use rowmill_rowkey::{AggregateKey, Date, KeyRange, SESSIONS_DIMENSION, TOP_DIMEN
 use rowmill_store::{Error as StoreError, Scan, Store};
 
 use super::{Difference, Differences};
-use crate::aggregate::{Source, merge_partials, row_error};
+use crate::aggregate::{Merging, Source, row_error};
 use crate::control::Control;
 use crate::error::Error;
 use crate::marks::marks;
@@ -193,10 +193,12 @@ impl Comparison {
         // Rows are compared some at a time: making them does not wait, reading those that are stored does.
         const ROWS: usize = 256;
         let mut rows = StraightRows::new(&stages.plan);
-        let mut merge = merge_partials(&stages.plan, spools.iter().map(Source::spool).collect());
+        let sources = spools.iter().map(Source::spool).collect();
+        let mut merging = Merging::new(&stages.plan, sources);
         let mut made = Vec::new();
-        while merge.next().await? {
-            let row = rows.group(merge.key(), merge.states());
+        while let Some(merge) = merging.next().await? {
+            let states = merge.states().map(|(_, state)| state);
+            let row = rows.group(merge.key(), states);
             made.extend(row.map_err(row_error)?);
             if made.len() == ROWS {
                 for row in made.drain(..) {

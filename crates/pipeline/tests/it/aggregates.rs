@@ -17,8 +17,8 @@ use rowmill_rowkey::Date;
 use rowmill_store::{Chaos, Faulty, Scan, Store, StoreExt as _};
 
 use crate::{
-    aggregate_pending, aggregate_with, aggregation, generated, ingest_all, memory_store, opened,
-    stages,
+    aggregate_pending, aggregate_with, aggregation, generated, ingest_all, memory_store, now,
+    opened, stages,
 };
 
 /// Everything about aggregates: several fields, a filter, a derived dimension, leaderboards, sessions.
@@ -91,32 +91,47 @@ enum Step {
     Aggregate {
         shards: u32,
         memory_bytes: usize,
-        kill_at: Option<u64>,
+        death: Option<Death>,
     },
     Configure(usize),
+}
+
+/// The end of a process at one of its writes, and whether it is started again.
+#[derive(Debug, Clone, Copy)]
+struct Death {
+    at_write: u64,
+    is_restarted: bool,
+}
+
+fn death() -> impl Strategy<Value = Option<Death>> {
+    let death = (1_u64..40, any::<bool>()).prop_map(|(at_write, is_restarted)| Death {
+        at_write,
+        is_restarted,
+    });
+    prop::option::weighted(0.7, death)
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let aggregation = (
         1_u32..4,
         prop::sample::select(vec![3_000, 100 << 20]),
-        prop::option::of(1_u64..40),
+        death(),
     );
     prop_oneof![
         4 => (0_usize..4).prop_map(Step::Ingest),
         1 => (1_u8..4).prop_map(Step::Delete),
-        3 => aggregation.prop_map(|(shards, memory_bytes, kill_at)| Step::Aggregate { shards, memory_bytes, kill_at }),
+        3 => aggregation.prop_map(|(shards, memory_bytes, death)| Step::Aggregate { shards, memory_bytes, death }),
         1 => (0_usize..3).prop_map(Step::Configure),
     ]
 }
 
-/// One aggregation by some shards, each of which may die once and is started again.
+/// One aggregation by some shards, each of which may die once, and be started again.
 async fn aggregate_by(
     stages: &Arc<Stages>,
     store: &Arc<dyn Store>,
     shards: u32,
     memory_bytes: usize,
-    kill_at: Option<u64>,
+    death: Option<Death>,
     name: &str,
 ) {
     for index in (0..shards).rev() {
@@ -129,20 +144,28 @@ async fn aggregate_by(
                 rowmill_rowkey::Timestamp::from_micros(0).unwrap(),
             )
         };
-        if let Some(kill_at) = kill_at {
+        if let Some(Death {
+            at_write,
+            is_restarted,
+        }) = death
+        {
             let dead = Arc::new(tokio::sync::Notify::new());
             let notify = Arc::clone(&dead);
             let chaos = Chaos {
-                kill_at: Some(kill_at),
+                kill_at: Some(at_write),
                 ..Chaos::default()
             };
             let kill = Arc::new(move || notify.notify_one());
             let dying: Arc<dyn Store> =
-                Arc::new(Faulty::new(Arc::clone(store), chaos, kill_at, kill));
+                Arc::new(Faulty::new(Arc::clone(store), chaos, at_write, kill));
             let control = Control::default();
             tokio::select! {
                 biased;
-                () = dead.notified() => {}
+                () = dead.notified() => {
+                    if !is_restarted {
+                        continue;
+                    }
+                }
                 done = aggregate(stages, &dying, &options, &control) => { done.unwrap(); }
             }
         }
@@ -182,9 +205,9 @@ async fn check(steps: Vec<Step>) {
             Step::Aggregate {
                 shards,
                 memory_bytes,
-                kill_at,
+                death,
             } => {
-                aggregate_by(stages, &grown, *shards, *memory_bytes, *kill_at, &name).await;
+                aggregate_by(stages, &grown, *shards, *memory_bytes, *death, &name).await;
             }
             Step::Configure(to) => {
                 config = *to;
@@ -195,7 +218,7 @@ async fn check(steps: Vec<Step>) {
     let stages = &configs[config];
     aggregate_pending(stages, &grown).await.unwrap();
     prove(stages, &grown).await;
-    rebuild_timeline(stages, &fresh, &Control::default())
+    rebuild_timeline(stages, &fresh, now(), &Control::default())
         .await
         .unwrap();
     aggregate_with(stages, &fresh, &aggregation(Scope::All))
@@ -232,7 +255,7 @@ async fn reconfigure(stages: &Arc<Stages>, store: &Arc<dyn Store>) {
     let message = error.to_string();
     assert!(error.is_usage());
     if message.contains("`rowmill aggregate --rebuild`") {
-        rebuild_timeline(stages, store, &Control::default())
+        rebuild_timeline(stages, store, now(), &Control::default())
             .await
             .unwrap();
     } else {
@@ -263,12 +286,16 @@ async fn shards_that_die_at_every_write_leave_what_one_process_leaves() {
     ingest_all(&stages, &alone, &[&file], "run").await.unwrap();
     aggregate_pending(&stages, &alone).await.unwrap();
     let expected = aggregates_of(&alone).await;
-    for kill_at in 1..30 {
+    for at_write in 1..40 {
         let store = memory_store().await.store;
         ingest_all(&stages, &store, &[&file], "run").await.unwrap();
-        aggregate_by(&stages, &store, 3, 5_000, Some(kill_at), "shards").await;
+        let death = Death {
+            at_write,
+            is_restarted: true,
+        };
+        aggregate_by(&stages, &store, 3, 5_000, Some(death), "shards").await;
         aggregate_pending(&stages, &store).await.unwrap();
-        assert!(aggregates_of(&store).await == expected, "{kill_at}");
+        assert!(aggregates_of(&store).await == expected, "{at_write}");
     }
 }
 
@@ -391,7 +418,7 @@ async fn changes_of_what_is_aggregated_are_noticed() {
         error.to_string(),
         "the timeline lacks `location` of events that are stored already; run `rowmill aggregate --rebuild`, which reads the facts"
     );
-    rebuild_timeline(&other, &store, &Control::default())
+    rebuild_timeline(&other, &store, now(), &Control::default())
         .await
         .unwrap();
     aggregate_with(&other, &store, &aggregation(Scope::All))
@@ -457,7 +484,7 @@ async fn a_wrong_cell_is_found_and_named() {
         let keys: Vec<_> = report.differences.iter().map(|it| it.key.clone()).collect();
         assert_eq!(keys, [String::from_utf8_lossy(row.key())], "{number}");
         // Making everything anew repairs it.
-        rebuild_timeline(&stages, &store, &Control::default())
+        rebuild_timeline(&stages, &store, now(), &Control::default())
             .await
             .unwrap();
         aggregate_with(&stages, &store, &aggregation(Scope::All))
@@ -529,7 +556,7 @@ async fn the_timeline_is_repaired_from_the_facts() {
     row.set("event", b"song", 7_000, b"another");
     row.finish();
     store.apply_all(table::TIMELINE, batch).await.unwrap();
-    let done = rebuild_timeline(&stages, &store, &Control::default())
+    let done = rebuild_timeline(&stages, &store, now(), &Control::default())
         .await
         .unwrap();
     assert_eq!((done.facts, done.orphans), (facts.len() as u64 - 1, 1));
@@ -550,7 +577,9 @@ async fn a_rebuild_that_was_not_finished_is_noticed() {
     ingest_all(&stages, &store, &[&file], "run").await.unwrap();
     aggregate_pending(&stages, &store).await.unwrap();
     let control = Control::default();
-    rebuild_timeline(&stages, &store, &control).await.unwrap();
+    rebuild_timeline(&stages, &store, now(), &control)
+        .await
+        .unwrap();
     let error = aggregate_pending(&stages, &store).await.unwrap_err();
     assert_eq!(
         error.to_string(),

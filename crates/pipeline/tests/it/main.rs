@@ -107,9 +107,13 @@ pub(crate) async fn ingest_with(
     ingest(stages, store, inputs, options, &Control::default()).await
 }
 
+/// A time long before all events, so that nothing has expired.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_micros(1_000).unwrap()
+}
+
 pub(crate) fn aggregation(scope: Scope) -> AggregateOptions {
-    let now = Timestamp::from_micros(1_000).unwrap();
-    AggregateOptions::new("aggregation", scope, now)
+    AggregateOptions::new("aggregation", scope, now())
 }
 
 pub(crate) async fn aggregate_with(
