@@ -12,11 +12,16 @@ use crate::error;
 
 /// The rows of one range, in key order or against it.
 pub(crate) struct Rows {
+    groups: Groups,
+    view: View,
+}
+
+/// The entries of one range, row by row.
+struct Groups {
     entries: Iter,
     reverse: bool,
     /// The first entry of the next row.
     ahead: Option<Entry>,
-    view: View,
 }
 
 struct Entry {
@@ -34,8 +39,8 @@ impl Entry {
     }
 }
 
-impl Rows {
-    pub(crate) fn new(keyspace: &Keyspace, range: &KeyRange, reverse: bool, view: View) -> Self {
+impl Groups {
+    fn new(keyspace: &Keyspace, range: &KeyRange, reverse: bool) -> Self {
         let bound = |key: &[u8]| {
             let mut bound = Vec::with_capacity(key.len());
             entry::push_row_key(&mut bound, key);
@@ -50,7 +55,6 @@ impl Rows {
             entries,
             reverse,
             ahead: None,
-            view,
         }
     }
 
@@ -70,8 +74,8 @@ impl Rows {
         Ok(Some(Entry { key, sequence, ops }))
     }
 
-    /// All entries of the next row.
-    fn next_group(&mut self) -> Result<Group> {
+    /// All entries of the next row; none at the end.
+    fn next(&mut self) -> Result<Group> {
         let first = match self.ahead.take() {
             Some(entry) => Some(entry),
             None => self.next_entry()?,
@@ -89,6 +93,13 @@ impl Rows {
         }
         Ok(group)
     }
+}
+
+impl Rows {
+    pub(crate) fn new(keyspace: &Keyspace, range: &KeyRange, reverse: bool, view: View) -> Self {
+        let groups = Groups::new(keyspace, range, reverse);
+        Self { groups, view }
+    }
 
     /// The row of a group; none if it has no cells to show.
     fn row(&self, mut group: Group) -> std::result::Result<Option<Row>, InvalidMutation> {
@@ -99,13 +110,32 @@ impl Rows {
         {
             return Ok(Some(row));
         }
-        group.sort_unstable_by_key(|entry| entry.sequence);
-        let mut cells = RowCells::default();
-        for entry in &group {
-            cells.apply(RowMutation::from_bytes(&key, &entry.ops)?);
-        }
+        let cells = cells(&key, &mut group)?;
         Ok(RowBuilder::build(key, self.view.select(cells.iter())))
     }
+}
+
+/// The cells that the entries of a row amount to.
+fn cells(key: &[u8], group: &mut Group) -> std::result::Result<RowCells, InvalidMutation> {
+    group.sort_unstable_by_key(|entry| entry.sequence);
+    let mut cells = RowCells::default();
+    for entry in group {
+        cells.apply(RowMutation::from_bytes(key, &entry.ops)?);
+    }
+    Ok(cells)
+}
+
+/// The keys of all entries of a row, if nothing is left of it after one more mutation: then they can go, and it need not be written.
+pub(crate) fn emptied_by(
+    keyspace: &Keyspace,
+    mutation: RowMutation<'_>,
+) -> Result<Option<Vec<Bytes>>> {
+    let range = KeyRange::single(mutation.key().to_vec());
+    let mut group = Groups::new(keyspace, &range, false).next()?;
+    let mut cells = cells(mutation.key(), &mut group).map_err(|_| corrupt(mutation.key()))?;
+    cells.apply(mutation);
+    let is_empty = cells.iter().next().is_none();
+    Ok(is_empty.then(|| group.into_iter().map(|entry| entry.key).collect()))
 }
 
 /// The row key of an entry's key: a slice of it, unless it was escaped.
@@ -133,7 +163,7 @@ impl Iterator for Rows {
 
     fn next(&mut self) -> Option<Result<Row>> {
         loop {
-            let group = match self.next_group() {
+            let group = match self.groups.next() {
                 Ok(group) if group.is_empty() => return None,
                 Ok(group) => group,
                 Err(error) => return Some(Err(error)),

@@ -1,14 +1,17 @@
 //! One table: its tree, and writing batches to it.
 
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use bytes::Bytes;
 use fjall::{Database, Keyspace, PersistMode};
-use rowmill_model::MutationBatch;
+use rowmill_model::{Mutation, MutationBatch};
 use rowmill_store::{Result, TableSchema, validate};
 
 use crate::entry;
 use crate::error;
+use crate::scan::emptied_by;
 
 /// From so many rows or bytes on, a batch is sorted and written as finished tables of the tree instead of through the journal.
 pub(crate) const BULK_ROWS: usize = 4_096;
@@ -63,7 +66,8 @@ impl Table {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let first = reserve(batch.len() as u64);
         let written = if valid.len() < self.bulk_rows && batch.bytes() < BULK_BYTES {
-            self.write_journal(database, batch, &valid, first)
+            let emptied = self.emptied(batch, &valid)?;
+            self.write_journal(database, batch, &valid, &emptied, first)
         } else {
             self.write_sorted(batch, &valid, first)
         };
@@ -71,15 +75,50 @@ impl Table {
         Ok(outcomes)
     }
 
+    /// The entries that go instead of deletions, of rows of which these leave nothing.
+    fn emptied(
+        &self,
+        batch: &MutationBatch,
+        rows: &[usize],
+    ) -> Result<BTreeMap<usize, Vec<Bytes>>> {
+        let deletes = |index: &usize| {
+            let mut mutations = batch.get(*index).mutations();
+            mutations.all(|it| !matches!(it, Mutation::Set { .. }))
+        };
+        let (deletions, others): (Vec<usize>, Vec<usize>) = rows.iter().copied().partition(deletes);
+        let mut emptied = BTreeMap::new();
+        if deletions.is_empty() {
+            return Ok(emptied);
+        }
+        let others: HashSet<&[u8]> = others.iter().map(|it| batch.get(*it).key()).collect();
+        for index in deletions {
+            let mutation = batch.get(index);
+            // What the same batch sets is not there yet.
+            if !others.contains(mutation.key())
+                && let Some(keys) = emptied_by(&self.keyspace, mutation)?
+            {
+                emptied.insert(index, keys);
+            }
+        }
+        Ok(emptied)
+    }
+
     fn write_journal(
         &self,
         database: &Database,
         batch: &MutationBatch,
         rows: &[usize],
+        emptied: &BTreeMap<usize, Vec<Bytes>>,
         first: u64,
     ) -> fjall::Result<()> {
         let mut writes = database.batch().durability(Some(PersistMode::SyncData));
         for &index in rows {
+            if let Some(keys) = emptied.get(&index) {
+                for key in keys {
+                    writes.remove(&self.keyspace, &key[..]);
+                }
+                continue;
+            }
             let mutation = batch.get(index);
             writes.insert(
                 &self.keyspace,

@@ -67,6 +67,47 @@ async fn later_openings_win() {
     }
 }
 
+/// Deleting the last of a row takes its entries away, so that a table that rows come to and leave does not grow.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_a_deleted_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1_000).await;
+    let deletion = |column: bool| {
+        let mut batch = MutationBatch::new();
+        let mut row = batch.row(b"000001");
+        if column {
+            row.delete_column("f", b"q");
+        } else {
+            row.delete_row();
+        }
+        row.finish();
+        batch
+    };
+    for column in [true, false] {
+        let mut other = batch(1..2, "set");
+        let mut row = other.row(b"000001");
+        row.set("g", b"q", 0, b"another");
+        row.finish();
+        store.apply_all("t", other).await.unwrap();
+        store.apply_all("t", deletion(column)).await.unwrap();
+        // The one column was not all.
+        assert_eq!(
+            store.count("t", Scan::all()).await.unwrap(),
+            u64::from(column)
+        );
+    }
+    // Set and deleted by one batch: the deletion is not the one that finds nothing.
+    let mut both = batch(1..2, "set");
+    both.append(&deletion(false));
+    store.apply_all("t", both).await.unwrap();
+    assert_eq!(store.count("t", Scan::all()).await.unwrap(), 0);
+    store.apply_all("t", deletion(true)).await.unwrap();
+    drop(store);
+    let database = fjall::Database::builder(folder.path()).open().unwrap();
+    let entries = database.keyspace("table.t", Default::default).unwrap();
+    assert_eq!(entries.iter().count(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_is_told() {
     let folder = tempfile::tempdir().unwrap();

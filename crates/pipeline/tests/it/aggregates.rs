@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use rowmill_aggregate::Period;
@@ -274,6 +275,81 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(check(steps));
     }
+}
+
+/// A store whose calls take a while, each another one.
+fn slow(store: &Arc<dyn Store>, seed: u64) -> Arc<dyn Store> {
+    let chaos = Chaos {
+        slow: Some((Duration::from_millis(1), 0.6)),
+        ..Chaos::default()
+    };
+    Arc::new(Faulty::new(Arc::clone(store), chaos, seed, Arc::new(|| ())))
+}
+
+/// Processes that are no shards of one job and know nothing of each other, one of which dies, while late events come.
+async fn race(seed: u64) -> u64 {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(folder.path());
+    let stages = rich();
+    let [store, fresh] = [memory_store().await.store, memory_store().await.store];
+    ingest_all(&stages, &store, &[&files[0]], "first")
+        .await
+        .unwrap();
+    if seed.is_multiple_of(2) {
+        aggregate_pending(&stages, &store).await.unwrap();
+    }
+    let aggregator = |number: u64| {
+        let (stages, store) = (Arc::clone(&stages), slow(&store, seed * 10 + number));
+        let scope = match (seed + number) % 4 {
+            0 => Scope::All,
+            _ => Scope::Pending,
+        };
+        let options = AggregateOptions {
+            memory_bytes: [20_000, 100 << 20][usize::try_from(number % 2).unwrap()],
+            ..AggregateOptions::new(format!("aggregator {number}"), scope, now())
+        };
+        async move {
+            tokio::time::sleep(Duration::from_millis((seed * 7 + number * 5) % 6)).await;
+            aggregate_with(&stages, &store, &options).await
+        }
+    };
+    let late = async {
+        let slow = slow(&store, seed);
+        for file in &files[1..3] {
+            let run = file.display().to_string();
+            ingest_all(&stages, &slow, &[file], &run).await.unwrap();
+        }
+    };
+    let dying = tokio::time::timeout(Duration::from_millis(seed), aggregator(3));
+    let (one, other, dead, ()) = tokio::join!(aggregator(1), aggregator(2), dying, late);
+    let done = [Some(one), Some(other), dead.ok()];
+    let done = done.into_iter().flatten().map(Result::unwrap);
+    let postponed = done.map(|done| done.postponed).sum();
+    aggregate_pending(&stages, &store).await.unwrap();
+    prove(&stages, &store).await;
+    // What is left beside all that counts goes when a week is visited again.
+    aggregate_with(&stages, &store, &aggregation(Scope::All))
+        .await
+        .unwrap();
+    for file in &files[..3] {
+        let run = file.display().to_string();
+        ingest_all(&stages, &fresh, &[file], &run).await.unwrap();
+    }
+    aggregate_pending(&stages, &fresh).await.unwrap();
+    let [raced, fresh] = [aggregates_of(&store).await, aggregates_of(&fresh).await];
+    assert!(raced == fresh, "{seed}");
+    postponed
+}
+
+#[test]
+fn processes_that_know_nothing_of_each_other_lose_nothing() {
+    let mut postponed = 0;
+    for seed in 0..24 {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+        postponed += runtime.block_on(race(seed));
+    }
+    assert!(postponed > 0, "none met another");
 }
 
 /// On one thread: there a process that died does nothing more, as in life, while the next one works.
