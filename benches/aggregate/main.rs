@@ -9,6 +9,7 @@
     reason = "a benchmark measures time, prints, and fails loudly"
 )]
 
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +36,9 @@ fn stages() -> Arc<Stages> {
 fn last_day() -> Date {
     "2025-12-17".parse().unwrap()
 }
+
+/// The longest history.
+const DAYS_MAX: u32 = 90;
 
 struct Bench {
     stages: Arc<Stages>,
@@ -70,39 +74,46 @@ impl Bench {
         (begun.elapsed(), done)
     }
 
-    /// A file of so many days up to the last one, and one for each of that day's hours from 18 on, which are not in the first.
-    fn history(&self, days: u32, events_a_day: u64) -> (PathBuf, Vec<PathBuf>) {
-        let back = i32::try_from(days).unwrap() - 1;
+    /// The events of `DAYS_MAX` days up to the last one, so that every history is a part of the same stream: the same users, the same hours.
+    fn stream(&self, events_a_day: u64) -> PathBuf {
+        let back = i32::try_from(DAYS_MAX).unwrap() - 1;
         let options = GenerateOptions {
-            events: events_a_day * u64::from(days),
-            days,
+            events: events_a_day * u64::from(DAYS_MAX),
+            days: DAYS_MAX,
             start: last_day().plus_days(-back).unwrap(),
             ..GenerateOptions::default()
         };
-        let mut text = Vec::new();
-        Generator::new(options).write_all(&mut text).unwrap();
-        let text = String::from_utf8(text).unwrap();
+        let path = self.folder.path().join("stream.jsonl");
+        Generator::new(options)
+            .write_all(&mut std::fs::File::create(&path).unwrap())
+            .unwrap();
+        path
+    }
+
+    /// A file of so many days of the stream up to the last one, and one for each of that day's hours from 18 on, which are not in the
+    /// first.
+    fn history(&self, stream: &Path, days: u32) -> (PathBuf, Vec<PathBuf>) {
+        let back = i32::try_from(days).unwrap() - 1;
+        let oldest = last_day().plus_days(-back).unwrap().start().micros() / 1_000;
         let first = last_day().hour(18).start().micros() / 1_000;
-        let time = |line: &str| {
-            let digits = line.split("\"ts\":").nth(1).unwrap();
-            digits.split(',').next().unwrap().parse::<i64>().unwrap()
-        };
-        let mut parts = vec![String::new(); 7];
-        for line in text.lines() {
-            let hours = (time(line) - first).div_euclid(3_600_000) + 1;
-            let part = &mut parts[usize::try_from(hours.max(0)).unwrap()];
-            part.push_str(line);
-            part.push('\n');
-        }
         let name = |at: usize| self.folder.path().join(format!("{days}-{at}.jsonl"));
-        for (at, part) in parts.iter().enumerate() {
-            std::fs::write(name(at), part).unwrap();
+        let part = |at| BufWriter::new(std::fs::File::create(name(at)).unwrap());
+        let mut parts: Vec<_> = (0..7).map(part).collect();
+        for line in BufReader::new(std::fs::File::open(stream).unwrap()).lines() {
+            let line = line.unwrap();
+            let digits = line.split("\"ts\":").nth(1).unwrap();
+            let time: i64 = digits.split(',').next().unwrap().parse().unwrap();
+            if time >= oldest {
+                let hours = (time - first).div_euclid(3_600_000) + 1;
+                let part = &mut parts[usize::try_from(hours.max(0)).unwrap()];
+                writeln!(part, "{line}").unwrap();
+            }
         }
         (name(0), (1..parts.len()).map(name).collect())
     }
 
-    fn new_hour(&self, days: u32, events_a_day: u64) -> (f64, u64) {
-        let (history, hours) = self.history(days, events_a_day);
+    fn new_hour(&self, stream: &Path, days: u32) -> (f64, u64) {
+        let (history, hours) = self.history(stream, days);
         let store = self.open(&format!("history {days}"));
         self.ingest(&store, &history);
         self.aggregate(&store, Scope::Pending);
@@ -142,9 +153,10 @@ fn main() {
     println!(
         "\n| days of history | one new hour, ms, median of six | to one day |\n|---:|---:|---:|"
     );
+    let stream = bench.stream(events / 30);
     let mut of_one_day = None;
     for days in [1, 10, 30, 90] {
-        let (ms, events) = bench.new_hour(days, events / 30);
+        let (ms, events) = bench.new_hour(&stream, days);
         let ratio = ms / *of_one_day.get_or_insert(ms);
         println!("| {days} | {ms:.1} ({events} events) | {ratio:.2} |");
     }

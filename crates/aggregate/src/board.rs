@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use rowmill_model::Value;
 use serde_json::value::RawValue;
 
-use crate::bucket::{Bucket, StateError};
-use crate::layout::Layout;
+use crate::bucket::StateError;
+use crate::layout::{ExactFigures, Layout};
 
 /// A place on a leaderboard: a value, and all its figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,16 @@ pub(crate) struct Board {
     figure: usize,
     size: usize,
     /// The best so far, best first.
-    places: Vec<(f64, BoardEntry)>,
+    places: Vec<Place>,
+}
+
+/// A place on a leaderboard that is being made.
+#[derive(Debug)]
+struct Place {
+    figure: f64,
+    value: String,
+    /// Made texts of only once it is known to stay.
+    figures: ExactFigures,
 }
 
 impl Board {
@@ -54,21 +63,28 @@ impl Board {
         self.size > 0 && last.is_none_or(|last| is_before(figure, value, last))
     }
 
-    pub(crate) fn add(&mut self, figure: f64, entry: BoardEntry) {
+    pub(crate) fn add(&mut self, figure: f64, value: &str, figures: ExactFigures) {
         self.places.truncate(self.size - 1);
-        let is_above = |other: &(f64, BoardEntry)| !is_before(figure, &entry.value, other);
+        let is_above = |other: &Place| !is_before(figure, value, other);
         let at = self.places.partition_point(is_above);
-        self.places.insert(at, (figure, entry));
+        let value = value.to_owned();
+        let place = Place {
+            figure,
+            value,
+            figures,
+        };
+        self.places.insert(at, place);
     }
 
     /// The board as JSON: an object for each place, the best first. None if it is empty.
-    pub(crate) fn to_json(&self, names: &[String]) -> Option<String> {
-        let place = |(_, entry): &(f64, BoardEntry)| {
-            let value = serde_json::to_string(&entry.value).expect("a text is JSON");
-            let mut text = format!("{{\"value\":{value}");
-            for (name, figure) in names.iter().zip(&entry.figures) {
+    pub(crate) fn to_json(&self, layout: &Layout) -> Option<String> {
+        let json = |text: &String| serde_json::to_string(text).expect("a text is JSON");
+        let names: Vec<String> = layout.figure_names().iter().map(json).collect();
+        let place = |place: &Place| {
+            let mut text = format!("{{\"value\":{}", json(&place.value));
+            for (name, figure) in names.iter().zip(place.figures.texts(layout)) {
                 if !figure.is_empty() {
-                    text += &format!(",{}:{figure}", serde_json::json!(name));
+                    text.extend([",", name, ":", &*figure]);
                 }
             }
             text + "}"
@@ -80,8 +96,8 @@ impl Board {
 
 /// Whether a value comes before another on a board: the greater figure first, and of one figure the lesser value, in whatever order
 /// they are shown.
-fn is_before(figure: f64, value: &str, (other, entry): &(f64, BoardEntry)) -> bool {
-    figure > *other || (figure >= *other && *value < *entry.value)
+fn is_before(figure: f64, value: &str, other: &Place) -> bool {
+    figure > other.figure || (figure >= other.figure && *value < *other.value)
 }
 
 /// A figure for ordering.
@@ -91,15 +107,6 @@ pub fn rank(value: &Value<'_>) -> f64 {
         Value::Int(number) => *number as f64,
         Value::Float(number) => *number,
         _ => f64::NEG_INFINITY,
-    }
-}
-
-impl BoardEntry {
-    pub(crate) fn new(value: &str, bucket: &Bucket, layout: &Layout) -> Self {
-        Self {
-            value: value.to_owned(),
-            figures: layout.exact_figures(bucket),
-        }
     }
 }
 

@@ -58,6 +58,19 @@ impl Bucket {
         }
     }
 
+    /// Forgets all events, but keeps the room that they took.
+    pub(crate) fn clear(&mut self) {
+        self.count = 0;
+        self.measures.iter_mut().for_each(Measure::clear);
+        self.distinct.iter_mut().for_each(Distinct::clear);
+    }
+
+    /// Becomes the bucket of this body.
+    pub(crate) fn set_body(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        self.clear();
+        self.merge_body(bytes)
+    }
+
     /// Counts an event.
     pub(crate) fn add(&mut self, sample: &Sample) {
         self.count += 1;

@@ -117,7 +117,8 @@ impl Distinct {
             return;
         };
         if *settled < hashes.len() {
-            hashes.sort_unstable();
+            // They come as parts that are sorted already, which this sort makes use of.
+            hashes.sort();
             hashes.dedup();
             *settled = hashes.len();
         }
@@ -217,22 +218,42 @@ impl Distinct {
             self.merge_registers(registers);
             return Some(());
         }
-        let is_first = matches!(&self.0, Kind::Exact { hashes, .. } if hashes.is_empty());
-        let mut before = None;
-        for _ in 0..count {
-            let hash = DistinctHash(u64::from_be_bytes(reader.array()?));
-            if hash.rank() == 0 || before.is_some_and(|before| before >= hash) {
-                return None;
-            }
-            before = Some(hash);
-            self.add_hash(hash);
+        let encoded = reader.take(count * size_of::<u64>())?;
+        let (encoded, _) = encoded.as_chunks();
+        let hashes = encoded
+            .iter()
+            .map(|it| DistinctHash(u64::from_be_bytes(*it)));
+        // Hashes rise, and each gives its register a rank.
+        if !hashes.clone().is_sorted_by(|a, b| a < b) || hashes.clone().any(|it| it.rank() == 0) {
+            return None;
         }
-        if let Kind::Exact { hashes, settled } = &mut self.0
-            && is_first
-        {
-            *settled = hashes.len();
+        match &mut self.0 {
+            Kind::Sketch(registers) => hashes.for_each(|hash| set(registers, hash)),
+            Kind::Exact {
+                hashes: ours,
+                settled,
+            } => {
+                let is_first = ours.is_empty();
+                ours.extend(hashes);
+                if is_first {
+                    *settled = ours.len();
+                } else if ours.len() > GATHERED_MAX {
+                    self.settle();
+                }
+            }
         }
         Some(())
+    }
+
+    /// Forgets all values, but keeps the room that they took.
+    pub(crate) fn clear(&mut self) {
+        match &mut self.0 {
+            Kind::Exact { hashes, settled } => {
+                hashes.clear();
+                *settled = 0;
+            }
+            Kind::Sketch(_) => self.0 = Kind::default(),
+        }
     }
 }
 

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 use rowmill_model::{Statistic, Value};
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bucket::Bucket;
+use crate::exact_sum::ExactSum;
 
 /// The measures and distinct counts of a kind of bucket. Buckets of one layout merge.
 #[derive(Debug, Clone)]
@@ -102,16 +104,43 @@ impl Layout {
 
     /// The same as text, with sums in all their digits.
     pub fn exact_figures(&self, bucket: &Bucket) -> Vec<Cow<'static, str>> {
-        let mut texts: Vec<Cow<'static, str>> = self
-            .figures(bucket)
-            .into_iter()
+        self.exact(bucket).texts(self)
+    }
+
+    /// The same before they are made texts.
+    pub(crate) fn exact(&self, bucket: &Bucket) -> ExactFigures {
+        let sums = bucket.measures.iter().map(|measure| measure.sum().clone());
+        ExactFigures {
+            values: self.figures(bucket),
+            sums: sums.collect(),
+        }
+    }
+}
+
+/// What a bucket shows, and the exact sum of each of its measures.
+#[derive(Debug)]
+pub(crate) struct ExactFigures {
+    values: Vec<Value<'static>>,
+    sums: SmallVec<[ExactSum; 1]>,
+}
+
+impl ExactFigures {
+    /// One of them.
+    pub(crate) fn value(&self, figure: usize) -> &Value<'static> {
+        &self.values[figure]
+    }
+
+    /// As decimals, in the order of [`Layout::figure_names`].
+    pub(crate) fn texts(&self, layout: &Layout) -> Vec<Cow<'static, str>> {
+        let values = self.values.iter();
+        let mut texts: Vec<Cow<'static, str>> = values
             .map(|value| Cow::Owned(value.to_text().into_owned()))
             .collect();
-        let mut at = 1 + self.distinct.len();
-        for (measure, plan) in bucket.measures.iter().zip(&self.measures) {
+        let mut at = 1 + layout.distinct.len();
+        for (sum, plan) in self.sums.iter().zip(&layout.measures) {
             for stat in &plan.stats {
                 if *stat == Statistic::Sum {
-                    texts[at] = Cow::Owned(measure.sum().to_string());
+                    texts[at] = Cow::Owned(sum.to_string());
                 }
                 at += 1;
             }

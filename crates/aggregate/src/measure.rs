@@ -118,6 +118,16 @@ impl Measure {
         }
     }
 
+    /// Forgets what was measured, but keeps the room that it took.
+    pub(crate) fn clear(&mut self) {
+        self.count = 0;
+        self.sum = ExactSum::default();
+        self.extremes = None;
+        if let Some(quantiles) = &mut self.quantiles {
+            quantiles.clear();
+        }
+    }
+
     /// Adds a value.
     pub(crate) fn add(&mut self, measured: &Measured) {
         self.count += 1;

@@ -72,6 +72,7 @@ impl Quantiles {
 
     /// Adds the counts of encoded quantiles.
     pub(crate) fn merge_encoded(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        let had_some = !self.counts.is_empty();
         let mut before = 0_i64;
         for index in 0..reader.count()? {
             let step = reader.signed().filter(|step| index == 0 || *step > 0)?;
@@ -82,9 +83,23 @@ impl Quantiles {
             let count = reader
                 .varint()
                 .filter(|count| (1..=u64::MAX >> 8).contains(count))?;
-            self.add_to(bucket, count);
+            self.counts.push((bucket, count));
+        }
+        if had_some {
+            // Two runs that rise, which this sort makes use of.
+            self.counts.sort_by_key(|(bucket, _)| *bucket);
+            self.counts.dedup_by(|next, kept| {
+                let is_same = next.0 == kept.0;
+                kept.1 += if is_same { next.1 } else { 0 };
+                is_same
+            });
         }
         Some(())
+    }
+
+    /// Forgets all counts, but keeps the room that they took.
+    pub(crate) fn clear(&mut self) {
+        self.counts.clear();
     }
 }
 

@@ -7,7 +7,7 @@ use rowmill_model::{Grain, MutationBatch, RowWriter};
 use rowmill_rowkey::{AggregateKey, SESSIONS_DIMENSION, TOP_DIMENSION, TOTAL_VALUE};
 use smallvec::SmallVec;
 
-use crate::board::{Board, BoardEntry, rank};
+use crate::board::{Board, rank};
 use crate::bucket::{Bucket, StateError, count_of_body};
 use crate::cells::{CellNames, name_value, replace};
 use crate::key::GroupKey;
@@ -16,7 +16,7 @@ use crate::partial::PartialWriter;
 use crate::period::Period;
 use crate::plan::{Dimension, Plan};
 use crate::session::{SessionPlan, Stretches};
-use crate::touched::Touched;
+use crate::touched::{Touched, TouchedCursor};
 
 /// Rolls up a day or a week. Shown a merge whose input 0 is what was stored of the period and whose next inputs are its parts, it
 /// writes the rows of the groups that were touched, and the period's new partial. Inputs after these only say which other groups may
@@ -28,10 +28,12 @@ pub struct RollUp {
     plan: Arc<Plan>,
     period: Period,
     parts: Vec<Period>,
-    touched: Touched,
+    touched: TouchedCursor,
     partial: PartialWriter,
     names: CellNames,
     bucket: Bucket,
+    /// Of a part, while it is looked at alone.
+    part: Bucket,
     body: Vec<u8>,
     boards: Vec<DimensionBoards>,
     sessions: Vec<(Period, Bucket)>,
@@ -68,11 +70,12 @@ impl RollUp {
             partial: plan.partial(),
             names: CellNames::new(&plan.layout),
             bucket: Bucket::new(&plan.layout),
+            part: Bucket::new(&plan.layout),
             body: Vec::new(),
             plan: Arc::clone(plan),
             period,
             parts,
-            touched,
+            touched: TouchedCursor::new(touched),
         }
     }
 
@@ -80,19 +83,29 @@ impl RollUp {
     pub fn group(&mut self, merge: &Merge, rows: &mut MutationBatch) -> Result<(), StateError> {
         let plan = Arc::clone(&self.plan);
         let key = GroupKey::decode(merge.key(), &plan)?;
-        let is_touched = self.touched.contains(merge.key());
+        let is_touched = self.touched.is_at(merge.key());
+        let is_week = matches!(self.period, Period::Week(_));
+        let dimension = plan.dimensions.get(key.dimension);
         let old = merge.states().find(|(input, _)| *input == 0);
+        if let (Some((_, state)), Some(dimension)) = (old, dimension)
+            && !is_touched
+            && (is_week || dimension.boards.is_empty())
+        {
+            // Its parts are not looked at.
+            self.partial.push(merge.key(), state);
+            return self.rank(key, dimension, &[], state);
+        }
         let parts = merge.states();
         let parts = parts.filter(|(input, _)| (1..=self.parts.len()).contains(input));
         let mut parts: SmallVec<[_; 24]> = parts
             .map(|(input, state)| (self.parts[input - 1], state))
             .collect();
         parts.sort_unstable_by_key(|(period, _)| *period);
-        let Some(dimension) = plan.dimensions.get(key.dimension) else {
+        let Some(dimension) = dimension else {
             let sessions = plan.sessions.as_ref().ok_or(StateError::OtherPlan)?;
             return self.session(sessions, merge.key(), &parts);
         };
-        if matches!(self.period, Period::Week(_)) && !dimension.grains.contains(&Grain::Week) {
+        if is_week && !dimension.grains.contains(&Grain::Week) {
             return Ok(());
         }
         match old {
@@ -118,7 +131,7 @@ impl RollUp {
 
     /// Merges the parts into `bucket` and `body`.
     fn merge_parts(&mut self, parts: &[(Period, &[u8])]) -> Result<(), StateError> {
-        self.bucket = Bucket::new(&self.plan.layout);
+        self.bucket.clear();
         for (_, state) in parts {
             self.bucket.merge_body(state)?;
         }
@@ -129,7 +142,7 @@ impl RollUp {
     }
 
     fn write(
-        &self,
+        &mut self,
         dimension: &Dimension,
         value: &str,
         parts: &[(Period, &[u8])],
@@ -143,9 +156,8 @@ impl RollUp {
         }
         if matches!(self.period, Period::Day(_)) && dimension.grains.contains(&Grain::Hour) {
             for (hour, state) in parts {
-                let mut bucket = Bucket::new(layout);
-                bucket.merge_body(state)?;
-                self.names.write(layout, *hour, &bucket, state, &mut row);
+                self.part.set_body(state)?;
+                self.names.write(layout, *hour, &self.part, state, &mut row);
             }
         }
         let is_shown = |grain: &Grain| dimension.grains.contains(grain);
@@ -198,11 +210,11 @@ impl RollUp {
             if board.is_by_count() && !board.admits(count_of_body(state)? as f64, key.value) {
                 continue;
             }
-            let mut bucket = Bucket::new(layout);
-            bucket.merge_body(state)?;
-            let figure = rank(&layout.figures(&bucket)[board.figure()]);
+            self.part.set_body(state)?;
+            let figures = layout.exact(&self.part);
+            let figure = rank(figures.value(board.figure()));
             if board.admits(figure, key.value) {
-                board.add(figure, BoardEntry::new(key.value, &bucket, layout));
+                board.add(figure, key.value, figures);
             }
         }
         Ok(())
@@ -257,7 +269,7 @@ impl RollUp {
             let mut row = replace(rows, TOP_DIMENSION, &dimension.name, self.period);
             let mut is_empty = true;
             for (period, board) in &boards.0 {
-                if let Some(json) = board.to_json(&figures) {
+                if let Some(json) = board.to_json(&self.plan.layout) {
                     is_empty = false;
                     let name = board_name(*period, &figures[board.figure()]);
                     let time = date.start().cell_micros();

@@ -8,7 +8,7 @@ use rowmill_model::{Cell, Grain, Mutation, MutationBatch, Row, RowBuilder};
 use rowmill_rowkey::{AggregateKey, Date, SESSIONS_DIMENSION, TOP_DIMENSION, TOTAL_VALUE};
 use rustc_hash::FxHashMap;
 
-use crate::board::{Board, BoardEntry, rank};
+use crate::board::{Board, rank};
 use crate::bucket::{Bucket, Sample, StateError};
 use crate::cells::{CellNames, name_value};
 use crate::observation::Observation;
@@ -268,7 +268,7 @@ impl StraightRows {
         let figures = self.plan.figure_names();
         for ((dimension, figure, period), board) in &self.boards {
             let name = &self.plan.dimensions[*dimension].name;
-            let Some(json) = board.to_json(&figures) else {
+            let Some(json) = board.to_json(&self.plan.layout) else {
                 continue;
             };
             let cell = board_name(*period, &figures[*figure]);
@@ -326,7 +326,7 @@ fn rank_in(
         let board = boards.entry((index, *figure, period)).or_insert_with(new);
         let place = rank(&plan.layout.figures(bucket)[*figure]);
         if board.admits(place, value) {
-            board.add(place, BoardEntry::new(value, bucket, &plan.layout));
+            board.add(place, value, plan.layout.exact(bucket));
         }
     }
 }

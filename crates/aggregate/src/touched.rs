@@ -1,7 +1,5 @@
 //! Which groups of a period changed.
 
-use std::sync::Arc;
-
 use crate::merge::Merge;
 
 /// Which groups of a period are to be worked out anew.
@@ -10,16 +8,30 @@ pub enum Touched {
     /// All of them.
     All,
     /// Those of these keys, in their order.
-    Keys(Arc<[Box<[u8]>]>),
+    Keys(Vec<Box<[u8]>>),
 }
 
-impl Touched {
-    /// Whether it is the group of this key.
-    pub(crate) fn contains(&self, key: &[u8]) -> bool {
-        match self {
-            Self::All => true,
-            Self::Keys(keys) => keys.binary_search_by(|it| (**it).cmp(key)).is_ok(),
+/// Tells of groups that come in order whether they are touched.
+#[derive(Debug)]
+pub(crate) struct TouchedCursor {
+    touched: Touched,
+    at: usize,
+}
+
+impl TouchedCursor {
+    pub(crate) fn new(touched: Touched) -> Self {
+        Self { touched, at: 0 }
+    }
+
+    /// Whether the group of this key is touched; no later key may be before it.
+    pub(crate) fn is_at(&mut self, key: &[u8]) -> bool {
+        let Touched::Keys(keys) = &self.touched else {
+            return true;
+        };
+        while keys.get(self.at).is_some_and(|it| **it < *key) {
+            self.at += 1;
         }
+        keys.get(self.at).is_some_and(|it| **it == *key)
     }
 }
 
@@ -81,6 +93,6 @@ impl TouchedKeys {
         }
         self.keys.sort_unstable();
         self.keys.dedup();
-        Touched::Keys(self.keys.into())
+        Touched::Keys(self.keys)
     }
 }

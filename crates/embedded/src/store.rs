@@ -191,7 +191,10 @@ fn keyspace(database: &Database, table: &str) -> Result<Keyspace> {
             .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
             // A filter tells whether a run has a key; every read here is of a range.
             .filter_policy(FilterPolicy::disabled())
-            .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+            .data_block_compression_policy(CompressionPolicy::new([
+                CompressionType::None,
+                CompressionType::Lz4,
+            ]))
             .compaction_strategy(Arc::new(
                 Leveled::default().with_l0_threshold(RUNS_BEFORE_COMPACTION),
             ))

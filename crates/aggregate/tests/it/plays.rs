@@ -178,10 +178,7 @@ impl Aggregated {
                 self.partials.insert(Period::Hour(*hour), partial.clone());
             }
             let parts = (0..24).map(|hour| Period::Hour(date.hour(hour))).collect();
-            by_week
-                .entry(date.monday())
-                .or_default()
-                .join(touched.clone());
+            by_week.entry(date.monday()).or_default().join(&touched);
             self.roll_up(
                 plan,
                 Period::Day(date),
