@@ -197,8 +197,8 @@ impl Comparison {
         let mut merging = Merging::new(&stages.plan, sources);
         let mut made = Vec::new();
         while let Some(merge) = merging.next().await? {
-            let states = merge.states().map(|(_, state)| state);
-            let row = rows.group(merge.key(), states);
+            let of_group = merge.states().map(|(_, state)| state);
+            let row = rows.group(merge.key(), of_group);
             made.extend(row.map_err(row_error)?);
             if made.len() == ROWS {
                 for row in made.drain(..) {
