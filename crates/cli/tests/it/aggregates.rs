@@ -149,15 +149,23 @@ fn shards_say_what_is_missing() {
     assert_snapshot!(task("0"), @r#"
     exit 0
     -- stdout
-    {"days":0,"events":1,"expired_hours":0,"hours":0,"rows":0,"shards_missing":1,"weeks":0}
+    {"days":0,"events":1,"expired_hours":0,"hours":0,"postponed_weeks":0,"rows":0,"shards_missing":1,"weeks":0}
     -- stderr
     1 shard still to come; the last one merges, or `rowmill aggregate --merge`
     "#);
     assert_snapshot!(task("1"), @r#"
     exit 0
     -- stdout
-    {"days":1,"events":2,"expired_hours":0,"hours":2,"rows":26,"shards_missing":0,"weeks":1}
+    {"days":1,"events":2,"expired_hours":0,"hours":2,"postponed_weeks":0,"rows":26,"shards_missing":0,"weeks":1}
     "#);
+    // An index that says nothing of how many there are would make every task do everything.
+    let mut command = crate::rowmill(path, &["aggregate"]);
+    command.env("JOB_COMPLETION_INDEX", "1");
+    assert_snapshot!(shown(path, &command.output().unwrap()), @r"
+    exit 2
+    -- stderr
+    error: `JOB_COMPLETION_INDEX` is 1 but `JOB_COMPLETION_COUNT` is not set; set it to the number of tasks, or give --shard 1/N
+    ");
     let mut command = crate::rowmill(path, &["aggregate", "--all", "--format", "json"]);
     command
         .env("JOB_COMPLETION_INDEX", "0")
@@ -165,7 +173,7 @@ fn shards_say_what_is_missing() {
     assert_snapshot!(shown(path, &command.output().unwrap()), @r#"
     exit 0
     -- stdout
-    {"days":1,"events":3,"expired_hours":0,"hours":2,"rows":26,"shards_missing":0,"weeks":1}
+    {"days":1,"events":3,"expired_hours":0,"hours":2,"postponed_weeks":0,"rows":26,"shards_missing":0,"weeks":1}
     "#);
 }
 
