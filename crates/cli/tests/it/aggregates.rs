@@ -164,7 +164,7 @@ fn shards_say_what_is_missing() {
     assert_snapshot!(shown(path, &command.output().unwrap()), @r"
     exit 2
     -- stderr
-    error: `JOB_COMPLETION_INDEX` is 1 but `JOB_COMPLETION_COUNT` is not set; set it to the number of tasks, or give --shard 1/N
+    rowmill: `JOB_COMPLETION_INDEX` is 1 but `JOB_COMPLETION_COUNT` is not set; set it to the number of tasks, or give --shard 1/N
     ");
     let mut command = crate::rowmill(path, &["aggregate", "--all", "--format", "json"]);
     command
