@@ -171,7 +171,7 @@ impl Aggregated {
         let dates: std::collections::BTreeSet<Date> = new.keys().map(|hour| hour.date()).collect();
         let mut by_week: BTreeMap<Date, TouchedKeys> = BTreeMap::new();
         for date in dates {
-            let mut touched = TouchedKeys::default();
+            let mut touched = TouchedKeys::new(usize::MAX);
             for (hour, partial) in new.iter().filter(|(hour, _)| hour.date() == date) {
                 let old = self.partial(Period::Hour(*hour));
                 drive(plan, &[&old, partial], |merge| touched.compare(merge));
