@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mimalloc::MiMalloc;
 use rowmill_aggregate::Period;
 use rowmill_model::{Grain, Pipeline};
 use rowmill_pipeline::{
@@ -22,6 +23,10 @@ use rowmill_pipeline::{
 };
 use rowmill_rowkey::{Date, Timestamp};
 use rowmill_store::Store;
+
+/// The binary's allocator.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The dimensions that the floors are stated for, beside the total; of users no hours are shown.
 const DIMENSIONS: &str = "aggregates=[{dimension='song'},{dimension='event_type'},{dimension='user_id',grains=['day','week']}]";

@@ -6,7 +6,7 @@ use rowmill_model::Value;
 use serde_json::value::RawValue;
 
 use crate::bucket::StateError;
-use crate::layout::{ExactFigures, Layout};
+use crate::layout::{Figures, Layout};
 
 /// A place on a leaderboard: a value, and all its figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ struct Place {
     figure: f64,
     value: String,
     /// Made texts of only once it is known to stay.
-    figures: ExactFigures,
+    figures: Figures,
 }
 
 impl Board {
@@ -63,7 +63,7 @@ impl Board {
         self.size > 0 && last.is_none_or(|last| is_before(figure, value, last))
     }
 
-    pub(crate) fn add(&mut self, figure: f64, value: &str, figures: ExactFigures) {
+    pub(crate) fn add(&mut self, figure: f64, value: &str, figures: Figures) {
         self.places.truncate(self.size - 1);
         let is_above = |other: &Place| !is_before(figure, value, other);
         let at = self.places.partition_point(is_above);
@@ -82,7 +82,7 @@ impl Board {
         let names: Vec<String> = layout.figure_names().iter().map(json).collect();
         let place = |place: &Place| {
             let mut text = format!("{{\"value\":{}", json(&place.value));
-            for (name, figure) in names.iter().zip(place.figures.texts(layout)) {
+            for (name, figure) in names.iter().zip(place.figures.texts()) {
                 if !figure.is_empty() {
                     text.extend([",", name, ":", &*figure]);
                 }

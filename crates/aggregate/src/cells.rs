@@ -1,13 +1,18 @@
 //! Buckets as rows of `events_aggregate`, and back.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use rowmill_model::columns::family;
-use rowmill_model::{MutationBatch, Row, RowWriter};
-use rowmill_rowkey::{AggregateKey, Date, DimensionValue, SESSIONS_DIMENSION};
+use rowmill_model::{MutationBatch, Row, RowWriter, Value};
+use rowmill_rowkey::{
+    AggregateKey, Date, DimensionValue, PARTIAL_DIMENSION, SESSIONS_DIMENSION, TOP_DIMENSION,
+};
+use smallvec::SmallVec;
 
 use crate::bucket::{Bucket, StateError, head};
-use crate::layout::Layout;
+use crate::exact_sum::ExactSum;
+use crate::layout::{Figures, Layout};
 use crate::period::Period;
 use crate::plan::Plan;
 
@@ -16,33 +21,56 @@ const STATE: &str = "_state";
 /// The qualifier, in `metadata`, of a dimension's whole value.
 const DIMENSION_VALUE: &[u8] = b"dimension_value";
 
+/// What the digits of a sum are called after, where its own cell, a float or an integer, does not have all of them.
+const EXACT: &str = "_exact";
+
 /// Writes the cells of buckets of one layout.
 ///
-/// Every figure is a cell of its own, for readers such as `BigQuery`; `_state` holds the bucket, from which all of them
-/// follow and which merges.
+/// Every figure is a cell of its own, for readers such as `BigQuery`. Of days and weeks `_state` holds the bucket, which merges; that
+/// of an hour stands in the hour's partial only.
 #[derive(Debug)]
 pub(crate) struct CellNames {
-    /// Qualifiers in a row's order, each with the index of its figure; none for the state.
-    plain: Vec<(Vec<u8>, Option<usize>)>,
+    /// Qualifiers in a row's order.
+    plain: Vec<(Vec<u8>, Content)>,
     /// The same for each hour of the day.
-    of_hour: Vec<Vec<(Vec<u8>, Option<usize>)>>,
+    of_hour: Vec<Vec<(Vec<u8>, Content)>>,
+}
+
+/// What a cell holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Content {
+    /// This figure.
+    Figure(usize),
+    /// The digits of the sum that this figure is.
+    Digits(usize),
+    /// The bucket.
+    State,
 }
 
 impl CellNames {
     pub(crate) fn new(layout: &Layout) -> Self {
-        let names = layout.figure_names().into_iter().enumerate();
-        let mut names: Vec<_> = names.map(|(index, name)| (name, Some(index))).collect();
-        names.push((STATE.to_owned(), None));
-        names.sort();
+        let mut names = vec![(STATE.to_owned(), Content::State)];
+        for (index, figure) in layout.figures.iter().enumerate() {
+            names.push((figure.name.clone(), Content::Figure(index)));
+            if figure.sum_of.is_some() {
+                names.push((figure.name.clone() + EXACT, Content::Digits(index)));
+            }
+        }
+        names.sort_by(|(a, _), (b, _)| a.cmp(b));
         let with = |prefix: &str| {
+            let prefixed = |(name, content): &(String, Content)| {
+                (format!("{prefix}{name}").into_bytes(), *content)
+            };
+            names.iter().map(prefixed).collect::<Vec<_>>()
+        };
+        let of_hour = |hour: u8| {
+            let mut names = with(&format!("{hour:02}."));
+            names.retain(|(_, content)| *content != Content::State);
             names
-                .iter()
-                .map(|(name, figure)| (format!("{prefix}{name}").into_bytes(), *figure))
-                .collect()
         };
         Self {
             plain: with(""),
-            of_hour: (0..24).map(|hour| with(&format!("{hour:02}."))).collect(),
+            of_hour: (0..24).map(of_hour).collect(),
         }
     }
 
@@ -61,14 +89,20 @@ impl CellNames {
         };
         let figures = layout.figures(bucket);
         let mut cells = row.cells(period.family(), time.start().cell_micros());
-        for (name, figure) in names {
-            match figure {
-                Some(index) if figures[*index].is_null() => {}
-                Some(index) => {
-                    let figure = &figures[*index];
-                    cells.set_with(name, figure.encoded_len(), |out| figure.encode_into(out));
+        for (name, content) in names {
+            match content {
+                Content::Figure(index) => {
+                    let figure = figures.value(*index);
+                    if !figure.is_null() {
+                        cells.set_with(name, figure.encoded_len(), |out| figure.encode_into(out));
+                    }
                 }
-                None => {
+                Content::Digits(index) => {
+                    if let Some(digits) = figures.digits_beyond_cell(*index) {
+                        cells.set(name, digits.as_bytes());
+                    }
+                }
+                Content::State => {
                     let head = head(layout);
                     cells.set_with(name, head.len() + body.len(), |out| {
                         out.extend_from_slice(&head);
@@ -110,17 +144,17 @@ pub(crate) fn name_value(mut row: RowWriter<'_>, value: &str, date: Date) {
     row.finish();
 }
 
-/// A bucket as it was read from its row.
+/// What a row says of one period.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StoredBucket {
+pub struct StoredFigures {
     /// The dimension.
     pub dimension: String,
     /// Which of its values, whole.
     pub value: String,
     /// When.
     pub period: Period,
-    /// What it knows.
-    pub bucket: Bucket,
+    /// What is said.
+    pub figures: Figures,
 }
 
 impl Plan {
@@ -133,43 +167,91 @@ impl Plan {
     }
 }
 
-/// The buckets of a row: its hours, its day, and the week if the date opens one. Rows of leaderboards and partials have none.
-pub fn read_row(plan: &Plan, row: &Row) -> Result<Vec<StoredBucket>, StateError> {
+/// The figures of a row: its hours', its day's, and the week's if the date opens one. Rows of leaderboards and partials have none.
+pub fn read_row(plan: &Plan, row: &Row) -> Result<Vec<StoredFigures>, StateError> {
     let key = AggregateKey::decode(row.key()).map_err(|_| StateError::Malformed)?;
     let in_key = match &key.value {
         DimensionValue::Whole(text) => Cow::Borrowed(&**text),
         DimensionValue::Cut { head, .. } => Cow::Borrowed(&**head),
     };
+    let mut found: BTreeMap<Period, Figures> = BTreeMap::new();
+    if matches!(&*key.dimension, TOP_DIMENSION | PARTIAL_DIMENSION) {
+        return Ok(Vec::new());
+    }
     let whole = row
         .value(family::METADATA, DIMENSION_VALUE)
         .map_or(in_key, String::from_utf8_lossy);
     let layout = plan.layout_of(&key.dimension);
-    let mut buckets = Vec::new();
     for cell in row.cells() {
-        let Some(prefix) = cell.qualifier.strip_suffix(STATE.as_bytes()) else {
-            continue;
-        };
-        let period = match cell.family {
+        let (period, name) = match cell.family {
             family::HOURLY_STATS => {
-                Period::Hour(key.date.hour(hour(prefix).ok_or(StateError::Malformed)?))
+                let (hour, name) = hour(cell.qualifier).ok_or(StateError::Malformed)?;
+                (Period::Hour(key.date.hour(hour)), name)
             }
-            family::DAILY_STATS => Period::Day(key.date),
-            family::WEEKLY_STATS => Period::Week(key.date),
+            family::DAILY_STATS => (Period::Day(key.date), cell.qualifier),
+            family::WEEKLY_STATS => (Period::Week(key.date), cell.qualifier),
             _ => continue,
         };
-        buckets.push(StoredBucket {
-            dimension: key.dimension.to_string(),
-            value: whole.to_string(),
-            period,
-            bucket: Bucket::decode(layout, cell.value)?,
-        });
+        let figures = found.entry(period).or_insert_with(|| Figures::none(layout));
+        figures.read(layout, name, cell.value)?;
     }
-    buckets.sort_by_key(|stored| stored.period);
-    Ok(buckets)
+    let stored = |(period, figures)| StoredFigures {
+        dimension: key.dimension.to_string(),
+        value: whole.to_string(),
+        period,
+        figures,
+    };
+    Ok(found.into_iter().map(stored).collect())
 }
 
-/// The hour of the day of `HH.`.
-fn hour(prefix: &[u8]) -> Option<u8> {
-    let digits = std::str::from_utf8(prefix.strip_suffix(b".")?).ok()?;
-    digits.parse().ok().filter(|hour| *hour < 24)
+impl Figures {
+    fn none(layout: &Layout) -> Self {
+        Self {
+            values: vec![Value::Null; layout.figures.len()],
+            sums: SmallVec::new(),
+        }
+    }
+
+    /// Takes up what a cell says.
+    fn read(&mut self, layout: &Layout, name: &[u8], cell: &[u8]) -> Result<(), StateError> {
+        if name == STATE.as_bytes() {
+            return Ok(());
+        }
+        let figures = &layout.figures;
+        let index = |name: &[u8]| figures.iter().position(|it| it.name.as_bytes() == name);
+        if let Some(index) = index(name) {
+            let value = Value::decode(figures[index].value_type, cell);
+            self.values[index] = value.map_err(|_| StateError::Malformed)?.into_owned();
+            if figures[index].sum_of.is_some() {
+                let sum = ExactSum::of(&self.values[index]).ok_or(StateError::Malformed)?;
+                self.sums.push((index, sum));
+            }
+            return Ok(());
+        }
+        let of_sum = name.strip_suffix(EXACT.as_bytes()).and_then(index);
+        let index = of_sum.ok_or(StateError::OtherPlan)?;
+        // The cell of the sum itself came before: its name is what this one's begins with.
+        let sum = self.sums.iter_mut().find(|(figure, _)| *figure == index);
+        let digits = std::str::from_utf8(cell).ok();
+        let digits = digits.and_then(|digits| digits.parse().ok());
+        let (Some((_, sum)), Some(digits)) = (sum, digits) else {
+            return Err(StateError::Malformed);
+        };
+        *sum = digits;
+        Ok(())
+    }
+
+    /// The digits of a sum, if it is not what its value's shortest decimal says.
+    fn digits_beyond_cell(&self, figure: usize) -> Option<String> {
+        let (_, sum) = self.sums.iter().find(|(index, _)| *index == figure)?;
+        (!sum.is_named_by(&self.values[figure])).then(|| sum.to_string())
+    }
+}
+
+/// The hour of the day, and the rest, of `HH.rest`.
+fn hour(qualifier: &[u8]) -> Option<(u8, &[u8])> {
+    let (digits, rest) = qualifier.split_at_checked(3)?;
+    let digits = std::str::from_utf8(digits.strip_suffix(b".")?).ok()?;
+    let hour = digits.parse().ok().filter(|hour| *hour < 24)?;
+    Some((hour, rest))
 }

@@ -1,6 +1,9 @@
 //! Exact sums of decimals.
 
 use std::fmt;
+use std::str::FromStr;
+
+use rowmill_model::Value;
 
 use crate::bytes::{Reader, push_signed};
 use crate::limbs::Limbs;
@@ -38,6 +41,9 @@ impl Decimal {
 
     /// The shortest decimal that names a finite float.
     pub(crate) fn of_float(value: f64) -> Self {
+        if let Some(decimal) = Self::with_few_digits(value) {
+            return decimal;
+        }
         let mut buffer = ryu::Buffer::new();
         let (digits, exponent) = parse_shortest(buffer.format_finite(value.abs()).as_bytes());
         Self {
@@ -45,6 +51,27 @@ impl Decimal {
             digits,
             exponent,
         }
+    }
+
+    /// The same, perhaps with zeros at its end, of a float that has few digits, as most measured values do. No two decimals of
+    /// [`f64::DIGITS`] digits name the same float, so one that names it is the one.
+    fn with_few_digits(value: f64) -> Option<Self> {
+        const PLACES: i32 = 6;
+        const END: f64 = 1e15;
+        let power = POWERS[PLACES.unsigned_abs() as usize];
+        let scaled = (value.abs() * power).round();
+        // Both sides of the division are exact, and its result is rounded once.
+        let is_named = scaled < END && (scaled / power).to_bits() == value.abs().to_bits();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number below 10^15"
+        )]
+        is_named.then_some(Self {
+            negative: value < 0.0,
+            digits: scaled as u64,
+            exponent: -PLACES,
+        })
     }
 
     fn mantissa(self) -> i128 {
@@ -84,6 +111,31 @@ impl ExactSum {
     pub fn add_float(&mut self, value: f64) {
         assert!(value.is_finite(), "a sum of finite numbers");
         self.add(Decimal::of_float(value));
+    }
+
+    /// The sum of one number; none of what is no number.
+    pub(crate) fn of(value: &Value<'_>) -> Option<Self> {
+        let mut sum = Self::default();
+        match value {
+            Value::Int(number) => sum.add_int(*number),
+            Value::Float(number) => sum.add_float(*number),
+            _ => return None,
+        }
+        Some(sum)
+    }
+
+    /// Whether it is just what the shortest decimal of a number says.
+    pub(crate) fn is_named_by(&self, value: &Value<'_>) -> bool {
+        /// Decimals of so many digits survive being made a float.
+        const FLOAT_DIGITS_END: u128 = 10_u128.pow(f64::DIGITS);
+        match (&self.0, value) {
+            (Digits::Short { mantissa, exponent }, Value::Float(number))
+                if mantissa.unsigned_abs() < FLOAT_DIGITS_END && exponent.abs() < 200 =>
+            {
+                self.to_float().to_bits() == number.to_bits()
+            }
+            _ => Self::of(value).as_ref() == Some(self),
+        }
     }
 
     pub(crate) fn add(&mut self, decimal: Decimal) {
@@ -311,6 +363,44 @@ impl PartialEq for ExactSum {
             (Digits::Long(ours), Digits::Long(theirs)) => ours == theirs,
             _ => false,
         }
+    }
+}
+
+/// A text that is no decimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the text is no decimal")]
+pub struct InvalidDecimal;
+
+impl FromStr for ExactSum {
+    type Err = InvalidDecimal;
+
+    /// The sum that is displayed like this.
+    fn from_str(text: &str) -> Result<Self, InvalidDecimal> {
+        /// So many digits are at most a number of 64 bits.
+        const DIGITS_AT_ONCE: usize = 18;
+        let (negative, text) = match text.strip_prefix('-') {
+            Some(text) => (true, text),
+            None => (false, text),
+        };
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = [whole, fraction].concat().into_bytes();
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(InvalidDecimal);
+        }
+        let error = |_| InvalidDecimal;
+        let mut exponent = i32::try_from(whole.len()).map_err(error)?;
+        let mut sum = Self::default();
+        for part in digits.chunks(DIGITS_AT_ONCE) {
+            exponent -= i32::try_from(part.len()).map_err(error)?;
+            let part = part.iter();
+            let digits = part.fold(0, |digits, byte| digits * 10 + u64::from(byte - b'0'));
+            sum.add(Decimal {
+                negative,
+                digits,
+                exponent,
+            });
+        }
+        Ok(sum)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use rowmill_model::{Statistic, Value};
+use rowmill_model::{Statistic, Value, ValueType};
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -15,6 +15,7 @@ pub struct Layout {
     pub(crate) measures: Vec<MeasurePlan>,
     /// The names of the distinct counts.
     pub(crate) distinct: Vec<String>,
+    pub(crate) figures: Vec<FigurePlan>,
     /// Of everything that a bucket's bytes depend on.
     pub(crate) fingerprint: u64,
 }
@@ -25,6 +26,47 @@ pub(crate) struct MeasurePlan {
     pub(crate) is_int: bool,
     pub(crate) stats: Vec<Statistic>,
     pub(crate) with_quantiles: bool,
+}
+
+/// One figure that buckets show.
+#[derive(Debug, Clone)]
+pub(crate) struct FigurePlan {
+    pub(crate) name: String,
+    /// What its cell holds.
+    pub(crate) value_type: ValueType,
+    /// The measure that it is the sum of.
+    pub(crate) sum_of: Option<usize>,
+}
+
+impl FigurePlan {
+    fn count(name: String) -> Self {
+        Self {
+            name,
+            value_type: ValueType::Int,
+            sum_of: None,
+        }
+    }
+}
+
+/// The figures in their order.
+fn figures(measures: &[MeasurePlan], distinct: &[String]) -> Vec<FigurePlan> {
+    let mut figures = vec![FigurePlan::count("count".to_owned())];
+    let of_distinct = |name| FigurePlan::count(format!("distinct_{name}"));
+    figures.extend(distinct.iter().map(of_distinct));
+    for (index, measure) in measures.iter().enumerate() {
+        figures.extend(measure.stats.iter().map(|stat| FigurePlan {
+            name: format!("{}_{stat}", measure.name),
+            value_type: match stat {
+                Statistic::Count => ValueType::Int,
+                Statistic::Sum | Statistic::Min | Statistic::Max if measure.is_int => {
+                    ValueType::Int
+                }
+                _ => ValueType::Float,
+            },
+            sum_of: (*stat == Statistic::Sum).then_some(index),
+        }));
+    }
+    figures
 }
 
 impl MeasurePlan {
@@ -56,6 +98,7 @@ impl Layout {
             text += &format!("distinct {name}\n");
         }
         Self {
+            figures: figures(&measures, &distinct),
             measures,
             distinct,
             fingerprint: xxh3_64(text.as_bytes()),
@@ -64,24 +107,11 @@ impl Layout {
 
     /// The names of what [`Layout::figures`] gives: `count`, the distinct counts, and each statistic of each measure.
     pub fn figure_names(&self) -> Vec<String> {
-        let distinct = self.distinct.iter().map(|name| format!("distinct_{name}"));
-        let of_measure = |measure: &'_ MeasurePlan| {
-            let name = measure.name.clone();
-            measure
-                .stats
-                .clone()
-                .into_iter()
-                .map(move |stat| format!("{name}_{stat}"))
-        };
-        let measures = self.measures.iter().flat_map(of_measure);
-        std::iter::once("count".to_owned())
-            .chain(distinct)
-            .chain(measures)
-            .collect()
+        self.figures.iter().map(|plan| plan.name.clone()).collect()
     }
 
-    /// What a bucket shows, as values of cells, in the order of [`Layout::figure_names`].
-    pub fn figures(&self, bucket: &Bucket) -> Vec<Value<'static>> {
+    /// What a bucket shows.
+    pub fn figures(&self, bucket: &Bucket) -> Figures {
         let count = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
         let distinct = bucket
             .distinct
@@ -96,54 +126,51 @@ impl Layout {
                     .iter()
                     .map(|stat| measure.statistic(*stat, plan.is_int))
             });
-        std::iter::once(count(bucket.count))
-            .chain(distinct)
-            .chain(measures)
-            .collect()
-    }
-
-    /// The same as text, with sums in all their digits.
-    pub fn exact_figures(&self, bucket: &Bucket) -> Vec<Cow<'static, str>> {
-        self.exact(bucket).texts(self)
-    }
-
-    /// The same before they are made texts.
-    pub(crate) fn exact(&self, bucket: &Bucket) -> ExactFigures {
-        let sums = bucket.measures.iter().map(|measure| measure.sum().clone());
-        ExactFigures {
-            values: self.figures(bucket),
+        let sums = self.figures.iter().enumerate();
+        let sums = sums.filter_map(|(figure, plan)| {
+            let measure = &bucket.measures[plan.sum_of?];
+            Some((figure, measure.sum().clone()))
+        });
+        Figures {
+            values: std::iter::once(count(bucket.count))
+                .chain(distinct)
+                .chain(measures)
+                .collect(),
             sums: sums.collect(),
         }
     }
 }
 
-/// What a bucket shows, and the exact sum of each of its measures.
-#[derive(Debug)]
-pub(crate) struct ExactFigures {
-    values: Vec<Value<'static>>,
-    sums: SmallVec<[ExactSum; 1]>,
+/// What a bucket shows: its count, its distinct counts, and the statistics of its measures, in the order of [`Layout::figure_names`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figures {
+    pub(crate) values: Vec<Value<'static>>,
+    /// The exact sums, by their figures.
+    pub(crate) sums: SmallVec<[(usize, ExactSum); 1]>,
 }
 
-impl ExactFigures {
-    /// One of them.
-    pub(crate) fn value(&self, figure: usize) -> &Value<'static> {
+impl Figures {
+    /// One of them as the value of its cell; null where there is nothing to say it of.
+    pub fn value(&self, figure: usize) -> &Value<'static> {
         &self.values[figure]
     }
 
-    /// As decimals, in the order of [`Layout::figure_names`].
-    pub(crate) fn texts(&self, layout: &Layout) -> Vec<Cow<'static, str>> {
+    /// How many events there were.
+    pub fn count(&self) -> u64 {
+        match self.values.first() {
+            Some(Value::Int(count)) => count.unsigned_abs(),
+            _ => 0,
+        }
+    }
+
+    /// All as decimals, sums in all their digits; empty where there is nothing.
+    pub fn texts(&self) -> Vec<Cow<'static, str>> {
         let values = self.values.iter();
         let mut texts: Vec<Cow<'static, str>> = values
             .map(|value| Cow::Owned(value.to_text().into_owned()))
             .collect();
-        let mut at = 1 + layout.distinct.len();
-        for (sum, plan) in self.sums.iter().zip(&layout.measures) {
-            for stat in &plan.stats {
-                if *stat == Statistic::Sum {
-                    texts[at] = Cow::Owned(sum.to_string());
-                }
-                at += 1;
-            }
+        for (figure, sum) in &self.sums {
+            texts[*figure] = Cow::Owned(sum.to_string());
         }
         texts
     }

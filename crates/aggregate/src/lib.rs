@@ -44,11 +44,11 @@ mod touched;
 
 pub use board::{BoardEntry, rank, read_board};
 pub use bucket::{Bucket, StateError};
-pub use cells::{StoredBucket, read_row};
+pub use cells::{StoredFigures, read_row};
 pub use distinct::{Distinct, DistinctHash, EXACT_MAX};
-pub use exact_sum::ExactSum;
+pub use exact_sum::{ExactSum, InvalidDecimal};
 pub use groups::Groups;
-pub use layout::Layout;
+pub use layout::{Figures, Layout};
 pub use measure::Measure;
 pub use merge::{Merge, Step};
 pub use observation::{Observation, PlanError};

@@ -2,7 +2,7 @@
 
 use rowmill_model::columns::family;
 use rowmill_model::{Event, Row, Slot, Value};
-use rowmill_rowkey::{FactKey, Hour, TOTAL_VALUE, TimelineKey, Timestamp};
+use rowmill_rowkey::{FactKey, Hour, SESSIONS_DIMENSION, TOTAL_VALUE, TimelineKey, Timestamp};
 
 use smallvec::SmallVec;
 
@@ -82,8 +82,13 @@ impl Plan {
         }
     }
 
-    /// Whether an event counts for a value of a dimension.
+    /// Whether an event counts for a value of a dimension; for sessions, whether it is in one.
     pub fn counts(&self, dimension: &str, value: &str, observation: &Observation<'_>) -> bool {
+        if let Some(sessions) = &self.sessions
+            && dimension == SESSIONS_DIMENSION
+        {
+            return value == TOTAL_VALUE && !observation.values[sessions.value].is_null();
+        }
         let mut text = String::new();
         let of_name = |it: &&Dimension| it.name == dimension;
         let dimension = self.dimensions.iter().find(of_name);

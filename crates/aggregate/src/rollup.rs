@@ -211,7 +211,7 @@ impl RollUp {
                 continue;
             }
             self.part.set_body(state)?;
-            let figures = layout.exact(&self.part);
+            let figures = layout.figures(&self.part);
             let figure = rank(figures.value(board.figure()));
             if board.admits(figure, key.value) {
                 board.add(figure, key.value, figures);

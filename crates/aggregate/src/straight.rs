@@ -324,9 +324,10 @@ fn rank_in(
     for figure in &dimension.boards {
         let new = || Board::new(*figure, dimension.board_size);
         let board = boards.entry((index, *figure, period)).or_insert_with(new);
-        let place = rank(&plan.layout.figures(bucket)[*figure]);
+        let figures = plan.layout.figures(bucket);
+        let place = rank(figures.value(*figure));
         if board.admits(place, value) {
-            board.add(place, value, plan.layout.exact(bucket));
+            board.add(place, value, figures);
         }
     }
 }

@@ -36,7 +36,7 @@ impl TouchedCursor {
 }
 
 /// Collects the groups that changed; from some number on, all of them are taken to have.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct TouchedKeys {
     keys: Vec<Box<[u8]>>,
     bytes: usize,
@@ -48,8 +48,10 @@ impl TouchedKeys {
     /// None yet, and at most so many bytes of keys.
     pub fn new(bytes_max: usize) -> Self {
         Self {
+            keys: Vec::new(),
+            bytes: 0,
             bytes_max,
-            ..Self::default()
+            are_all: false,
         }
     }
 

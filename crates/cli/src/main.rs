@@ -11,10 +11,15 @@ mod session;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 
 use arguments::Arguments;
 use exit::ExitStatus;
 use printer::Printer;
+
+/// That of the C library costs a sixth of an aggregation, and far more in a static build.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

@@ -39,7 +39,7 @@ use head::dates_with_partials;
 use week::{Changes, Outcome, Week, Work};
 
 pub(crate) use partials::{Merging, Source};
-pub(crate) use plan_state::{narrow_timeline, start_anew};
+pub(crate) use plan_state::{check_reader, narrow_timeline, start_anew};
 pub use shard::Shard;
 
 /// Which hours to aggregate.

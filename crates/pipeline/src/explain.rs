@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
-use rowmill_aggregate::{Period, StoredBucket};
+use rowmill_aggregate::{Period, StoredFigures};
 use rowmill_model::columns::{fact, family, table};
 use rowmill_model::{Row, Value, ValueType};
 use rowmill_rowkey::{Hour, KeyRange, TIMELINE_BUCKETS, TimelineKey, Timestamp};
@@ -33,7 +33,7 @@ pub struct ExplainQuery {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Explanation {
     /// What is stored; none if nothing is.
-    pub stored: Option<StoredBucket>,
+    pub stored: Option<StoredFigures>,
     /// How many events of the timeline count.
     pub events: u64,
     /// Where they came from, by input and run.

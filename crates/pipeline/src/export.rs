@@ -9,6 +9,7 @@ use rowmill_model::{Row, StoredEvent};
 use rowmill_rowkey::AggregateKey;
 use rowmill_store::{Scan, Store};
 
+use crate::aggregate::{check_reader, row_error};
 use crate::control::Control;
 use crate::error::Error;
 use crate::sheet::{Sheet, SheetRow};
@@ -44,6 +45,7 @@ pub async fn export(
     let (name, scan, sheet) = match what {
         ExportTable::Facts => (table::FACT, Scan::all(), Sheet::of_events(&stages.pipeline)),
         ExportTable::Aggregates => {
+            check_reader(stages, store, None).await?;
             let scan = Scan::ranges(AggregateKey::shown());
             (table::AGGREGATE, scan, Sheet::of_aggregates(stages))
         }
@@ -63,17 +65,15 @@ pub async fn export(
 fn sheet_rows(stages: &Stages, what: ExportTable, row: &Row) -> Result<Vec<SheetRow>, Error> {
     match what {
         ExportTable::Facts => {
-            let event = StoredEvent::read(row, &stages.pipeline)
-                .map_err(|error| Error::Row(error.to_string()))?;
+            let event = StoredEvent::read(row, &stages.pipeline).map_err(row_error)?;
             Ok(vec![SheetRow::of_event(event)])
         }
         ExportTable::Aggregates => {
-            let buckets =
-                read_row(&stages.plan, row).map_err(|error| Error::Row(error.to_string()))?;
-            Ok(buckets
+            let stored = read_row(&stages.plan, row).map_err(row_error)?;
+            let rows = stored
                 .iter()
-                .map(|bucket| SheetRow::of_bucket(stages, bucket))
-                .collect())
+                .map(|stored| SheetRow::of_stored(stages, stored));
+            Ok(rows.collect())
         }
     }
 }

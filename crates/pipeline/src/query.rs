@@ -1,12 +1,15 @@
 //! Questions to the tables: a user's events, a value's statistics, the top values of a day.
 
 use futures::TryStreamExt as _;
-use rowmill_aggregate::{BoardEntry, Period, StoredBucket, board_name, rank, read_board, read_row};
+use rowmill_aggregate::{
+    BoardEntry, Period, StoredFigures, board_name, rank, read_board, read_row,
+};
 use rowmill_model::columns::table;
 use rowmill_model::{Grain, StoredEvent};
 use rowmill_rowkey::{AggregateKey, Date, FactKey, SESSIONS_DIMENSION, TOP_DIMENSION, Timestamp};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
+use crate::aggregate::{check_reader, row_error};
 use crate::error::Error;
 use crate::stages::Stages;
 
@@ -40,9 +43,7 @@ pub async fn user_events(
         ..Scan::range(range).with_latest_only()
     };
     let rows = store.rows(table::FACT, scan).await?;
-    let read = |row| {
-        StoredEvent::read(row, &stages.pipeline).map_err(|error| Error::Row(error.to_string()))
-    };
+    let read = |row| StoredEvent::read(row, &stages.pipeline).map_err(row_error);
     rows.iter().map(read).collect()
 }
 
@@ -66,21 +67,21 @@ pub async fn stats(
     stages: &Stages,
     store: &dyn Store,
     query: &StatsQuery,
-) -> Result<Vec<StoredBucket>, Error> {
+) -> Result<Vec<StoredFigures>, Error> {
     known_dimension(stages, &query.dimension)?;
     let range = AggregateKey::value_between(&query.dimension, &query.value, query.from, query.to);
     let range = range.map_err(|error| Error::Query(error.to_string()))?;
-    let rows = store
-        .rows(table::AGGREGATE, Scan::range(range).with_latest_only())
-        .await?;
+    let rows = async {
+        let scan = Scan::range(range).with_latest_only();
+        Ok(store.rows(table::AGGREGATE, scan).await?)
+    };
+    let check = check_reader(stages, store, Some(&query.dimension));
+    let ((), rows) = futures::try_join!(check, rows)?;
     let mut found = Vec::new();
     for row in &rows {
-        let buckets = read_row(&stages.plan, row).map_err(|error| Error::Row(error.to_string()))?;
-        found.extend(
-            buckets
-                .into_iter()
-                .filter(|bucket| bucket.period.grain() == query.grain),
-        );
+        let stored = read_row(&stages.plan, row).map_err(row_error)?;
+        let of_grain = |it: &StoredFigures| it.period.grain() == query.grain;
+        found.extend(stored.into_iter().filter(of_grain));
     }
     Ok(found)
 }
@@ -116,11 +117,16 @@ pub async fn top(
             names.join(", ")
         )));
     };
-    if stages.plan.has_board(&query.dimension, figure, query.limit) {
-        board(stages, store, query).await
-    } else {
-        rank_all(stages, store, query, figure).await
-    }
+    let places = async {
+        if stages.plan.has_board(&query.dimension, figure, query.limit) {
+            board(stages, store, query).await
+        } else {
+            rank_all(stages, store, query, figure).await
+        }
+    };
+    let check = check_reader(stages, store, Some(&query.dimension));
+    let ((), places) = futures::try_join!(check, places)?;
+    Ok(places)
 }
 
 async fn board(
@@ -141,8 +147,7 @@ async fn board(
     let Some(cell) = cell else {
         return Ok(Vec::new());
     };
-    let mut places = read_board(stages.plan.layout(), cell.value)
-        .map_err(|error| Error::Row(error.to_string()))?;
+    let mut places = read_board(stages.plan.layout(), cell.value).map_err(row_error)?;
     places.truncate(query.limit);
     Ok(places)
 }
@@ -153,7 +158,6 @@ async fn rank_all(
     query: &TopQuery,
     figure: usize,
 ) -> Result<Vec<BoardEntry>, Error> {
-    let layout = stages.plan.layout();
     let range = AggregateKey::dimension(&query.dimension)
         .map_err(|error| Error::Query(error.to_string()))?;
     let time = query.period.date().start().cell_micros();
@@ -165,19 +169,15 @@ async fn rank_all(
     );
     let mut found = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        let buckets =
-            read_row(&stages.plan, &row).map_err(|error| Error::Row(error.to_string()))?;
-        for stored in buckets
-            .into_iter()
-            .filter(|stored| stored.period == query.period)
-        {
-            let figure = rank(&layout.figures(&stored.bucket)[figure]);
+        let stored = read_row(&stages.plan, &row).map_err(row_error)?;
+        for stored in stored.into_iter().filter(|it| it.period == query.period) {
+            let figure = rank(stored.figures.value(figure));
             found.push((figure, stored));
         }
     }
     found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.value.cmp(&b.1.value)));
-    let place = |(_, stored): (f64, StoredBucket)| BoardEntry {
-        figures: layout.exact_figures(&stored.bucket),
+    let place = |(_, stored): (f64, StoredFigures)| BoardEntry {
+        figures: stored.figures.texts(),
         value: stored.value,
     };
     Ok(found.into_iter().take(query.limit).map(place).collect())

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use rowmill_aggregate::{BoardEntry, Period, StoredBucket};
+use rowmill_aggregate::{BoardEntry, Period, StoredFigures};
 use rowmill_model::{Pipeline, StoredEvent, Value};
 use rowmill_rowkey::SESSIONS_DIMENSION;
 use serde_json::value::RawValue;
@@ -74,9 +74,8 @@ impl SheetRow {
     }
 
     /// An aggregate's row.
-    pub fn of_bucket(stages: &Stages, stored: &StoredBucket) -> Self {
-        let layout = stages.plan.layout_of(&stored.dimension);
-        let mut figures = layout.exact_figures(&stored.bucket);
+    pub fn of_stored(stages: &Stages, stored: &StoredFigures) -> Self {
+        let mut figures = stored.figures.texts();
         if stored.dimension == SESSIONS_DIMENSION {
             // Both kinds of figures begin with a count.
             let of_events = stages.plan.figure_names().len() - 1;

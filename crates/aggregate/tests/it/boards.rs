@@ -21,9 +21,9 @@ proptest! {
             for by in ["count", "length_sum"] {
                 let figure = names.iter().position(|name| name == by).unwrap();
                 let mut sorted: Vec<_> = stored.iter().filter(|stored| stored.period == period).collect();
-                let place = |stored: &&rowmill_aggregate::StoredBucket| rank(&plan.layout().figures(&stored.bucket)[figure]);
+                let place = |stored: &&rowmill_aggregate::StoredFigures| rank(stored.figures.value(figure));
                 sorted.sort_by(|a, b| place(b).total_cmp(&place(a)).then_with(|| a.value.cmp(&b.value)));
-                let expected: Vec<_> = sorted.iter().take(2).map(|stored| (stored.value.clone(), plan.layout().exact_figures(&stored.bucket))).collect();
+                let expected: Vec<_> = sorted.iter().take(2).map(|stored| (stored.value.clone(), stored.figures.texts())).collect();
                 let key = format!("_top#event_type#{}", period.date());
                 let cell = (period.family().to_owned(), rowmill_aggregate::board_name(period, by).into_bytes());
                 let json = &aggregated.rows[key.as_bytes()][&cell];

@@ -58,7 +58,7 @@ fn version_1_of_partials() {
 }
 
 #[test]
-fn version_2_of_buckets_and_their_cells() {
+fn version_3_of_rows() {
     let plan = plan();
     let rows: Vec<Row> = plays()
         .iter()
@@ -81,7 +81,7 @@ fn version_2_of_buckets_and_their_cells() {
             text += &format!("{key} {family}:{qualifier} {value}\n");
         }
     }
-    check("rows.v2.txt", &text);
+    check("rows.v3.txt", &text);
 }
 
 /// A set beyond its exact size, which no small example has.

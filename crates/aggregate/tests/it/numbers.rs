@@ -53,6 +53,30 @@ proptest! {
         prop_assert_eq!(sum.to_string(), if expected == 0 { "0" } else { shown });
     }
 
+    /// A float counts as the shortest decimal that names it; of two that are as short and as near, as any.
+    #[test]
+    fn a_float_is_its_shortest_decimal(any in any::<f64>().prop_filter("finite", |v| v.is_finite()), digits in 0..10_u64.pow(16), places in 0..20_i32) {
+        let few: f64 = format!("{digits}e-{places}").parse().unwrap();
+        for value in [any, few, -few, few * 3.0] {
+            let shown = sum_of([value]).to_string();
+            prop_assert_eq!(shown.parse(), Ok(value));
+            prop_assert_eq!(shown.len(), (value + 0.0).to_string().len());
+        }
+    }
+
+    #[test]
+    fn a_sum_is_what_it_shows(values in prop::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 0..5)) {
+        let sum = sum_of(values);
+        prop_assert_eq!(sum.to_string().parse(), Ok(sum));
+    }
+
+    #[test]
+    fn any_text_is_a_sum_or_an_error(text in "[-0-9.e ]{0,12}") {
+        let digits = text.strip_prefix('-').unwrap_or(&text).replacen('.', "", 1);
+        let is_decimal = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        prop_assert_eq!(text.parse::<ExactSum>().is_ok(), is_decimal);
+    }
+
     #[test]
     fn sums_do_not_depend_on_order(mut values in prop::collection::vec(any::<f64>().prop_filter("finite", |v| v.is_finite()), 0..30), at in 0_usize..30) {
         let forward = sum_of(values.iter().copied());

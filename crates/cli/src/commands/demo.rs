@@ -125,7 +125,7 @@ async fn show_results(
     let last = days.last().map(|day| day.period.date());
     let rows = days
         .iter()
-        .map(|bucket| SheetRow::of_bucket(stages, bucket));
+        .map(|stored| SheetRow::of_stored(stages, stored));
     printer.rows(&aggregates, &rows.collect::<Vec<_>>())?;
     let Some(last) = last else { return Ok(()) };
 

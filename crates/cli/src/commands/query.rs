@@ -136,7 +136,7 @@ async fn print_stats(
     let found = stats(stages, &*store.store, &query).await?;
     let rows = found
         .iter()
-        .map(|bucket| SheetRow::of_bucket(stages, bucket));
+        .map(|stored| SheetRow::of_stored(stages, stored));
     print_aggregates(stages, &rows.collect::<Vec<_>>(), printer)
 }
 

@@ -57,11 +57,15 @@ impl Folder {
 
     /// The rows of some hours in one bucket, in the order of the hours; none if no hour of it is this shard's.
     fn scan(&self, date: Date, hours: &BTreeSet<u8>, bucket: u8) -> Option<Rows> {
-        let mine = hours.iter().map(|hour| date.hour(*hour));
-        let ranges: Vec<KeyRange> = mine
-            .filter(|hour| self.shard.owns(*hour, bucket))
-            .map(|hour| TimelineKey::hours(bucket, hour, hour))
-            .collect();
+        let mine = |hour: &u8| self.shard.owns(date.hour(*hour), bucket);
+        let hours: Vec<u8> = hours.iter().copied().filter(mine).collect();
+        // Hours that follow each other are one range: to begin one costs the store as much as many rows do.
+        let ranges = hours.chunk_by(|hour, next| hour + 1 == *next);
+        let ranges = ranges.map(|run| {
+            let (first, last) = (run[0], run[run.len() - 1]);
+            TimelineKey::hours(bucket, date.hour(first), date.hour(last))
+        });
+        let ranges: Vec<KeyRange> = ranges.collect();
         if ranges.is_empty() {
             return None;
         }

@@ -7,7 +7,7 @@ use futures::TryStreamExt as _;
 use rowmill_aggregate::description;
 use rowmill_model::MutationBatch;
 use rowmill_model::columns::{family, state, table};
-use rowmill_rowkey::{AGGREGATE_PLAN_KEY, AggregateKey, Date};
+use rowmill_rowkey::{AGGREGATE_PLAN_KEY, AggregateKey, Date, SESSIONS_DIMENSION};
 use rowmill_store::{Scan, Store, StoreExt as _};
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,34 @@ pub(super) async fn check(
         clear(store, oldest(stages, options.now)).await?;
     }
     Ok(())
+}
+
+/// Makes sure that what is stored of a dimension, or of all, is what the pipeline file says.
+pub(crate) async fn check_reader(
+    stages: &Stages,
+    store: &dyn Store,
+    dimension: Option<&str>,
+) -> Result<(), Error> {
+    let mut found = read(store).await?.unwrap_or_default();
+    if found.plan.is_empty() || found.plan == stages.plan.fingerprint() {
+        return Ok(());
+    }
+    let matters = |line: &String| {
+        dimension.is_none_or(|name| match line.split(' ').next() {
+            Some("dimension") => line.starts_with(&format!("dimension `{name}` ")),
+            Some("sessions") => name == SESSIONS_DIMENSION,
+            _ => true,
+        })
+    };
+    let mut wanted = description(&stages.pipeline);
+    for lines in [&mut wanted, &mut found.description] {
+        lines.retain(matters);
+        lines.sort_unstable();
+    }
+    if wanted == found.description {
+        return Ok(());
+    }
+    Err(Error::Query(changed(&found, &wanted)))
 }
 
 /// Notes that all there is was made by the pipeline file.

@@ -77,6 +77,11 @@ pub(crate) enum Work {
 /// Rows are collected until there are so many bytes of them.
 const BATCH_BYTES: usize = 16 << 20;
 
+/// A batch that need not grow: a system gives room at once, but takes time for each page of it that is used.
+fn room() -> MutationBatch {
+    MutationBatch::with_capacity(0, BATCH_BYTES + BATCH_BYTES / 8)
+}
+
 /// What is to be done of a week.
 #[derive(Debug, Clone)]
 pub(crate) struct Week {
@@ -125,8 +130,14 @@ struct Run {
     week: Week,
     head: Head,
     stored: Partials,
-    /// Rows that wait to be written, and how many there were.
-    rows: Mutex<(MutationBatch, u64)>,
+    rows: Mutex<RowsOnTheWay>,
+}
+
+/// What is written of rows when there is enough of it: whoever makes some takes a batch, adds to it, and gives it back.
+#[derive(Default)]
+struct RowsOnTheWay {
+    batches: Vec<MutationBatch>,
+    written: u64,
 }
 
 impl Week {
@@ -211,14 +222,13 @@ impl Run {
             date,
             hours,
             partial: Spool::new(&folder.room),
-            touched: Some(touched),
+            touched: None,
             events,
         };
-        if !self.week.is_rebuilding && day.touched.as_ref().is_some_and(TouchedKeys::is_empty) {
-            day.touched = None;
-            return Ok(day);
+        if self.week.is_rebuilding || !touched.is_empty() {
+            day.partial = self.roll_up_day(&day, touched.clone()).await?;
+            day.touched = Some(touched);
         }
-        day.partial = self.roll_up_day(&day).await?;
         Ok(day)
     }
 
@@ -249,14 +259,15 @@ impl Run {
         flush(store, &mut batch, 0).await
     }
 
-    /// Writes a period's partial, unless it is the current one.
+    /// Writes a period's partial, unless it is the current one: who makes a week anew does not trust what is stored of it.
     async fn write(
         &self,
         period: Period,
         spool: &Spool,
         batch: &mut MutationBatch,
     ) -> Result<(), Error> {
-        if self.head.partials.get(&period).copied() == Version::of(spool) {
+        let is_current = self.head.partials.get(&period).copied() == Version::of(spool);
+        if is_current && !self.week.is_rebuilding {
             return Ok(());
         }
         let store = &self.week.folder.store;
@@ -305,7 +316,7 @@ impl Run {
         }
     }
 
-    async fn roll_up_day(&self, day: &Day) -> Result<Spool, Error> {
+    async fn roll_up_day(&self, day: &Day, touched: TouchedKeys) -> Result<Spool, Error> {
         let period = Period::Day(day.date);
         let mut sources = vec![self.current(period)];
         let mut parts = Vec::new();
@@ -319,8 +330,8 @@ impl Run {
         }
         let strays = self.stored.strays(day.date);
         sources.extend(strays.map(|(_, spool)| Source::spool(spool)));
-        let keys = day.touched.clone().unwrap_or_default();
-        self.drive(period, parts, self.touched(keys), sources).await
+        let touched = self.touched(touched);
+        self.drive(period, parts, touched, sources).await
     }
 
     /// Rolls the week up.
@@ -362,38 +373,26 @@ impl Run {
         let mut roll_up = RollUp::new(&folder.plan, period, parts, touched);
         let mut merging = Merging::new(&folder.plan, sources);
         let mut spool = Spool::new(&folder.room);
-        let mut batch = MutationBatch::new();
+        let mut batch = self.rows.lock().await.batches.pop().unwrap_or_else(room);
         while let Some(merge) = merging.next().await? {
             roll_up.group(merge, &mut batch).map_err(row_error)?;
             spool.extend(roll_up.take_chunks())?;
             if batch.bytes() >= BATCH_BYTES {
                 folder.control.check()?;
-                self.put(&mut batch).await?;
+                self.put(std::mem::replace(&mut batch, room())).await?;
             }
         }
         spool.extend(roll_up.finish(&mut batch))?;
         folder.control.check()?;
-        self.put(&mut batch).await?;
+        self.rows.lock().await.batches.push(batch);
         Ok(spool)
     }
 
-    /// Takes rows to be written, and writes them when there are enough.
-    async fn put(&self, batch: &mut MutationBatch) -> Result<(), Error> {
-        let mut rows = self.rows.lock().await;
-        if rows.0.is_empty() {
-            std::mem::swap(&mut rows.0, batch);
-        } else {
-            rows.0.append(batch);
-            batch.clear();
-        }
-        if rows.0.bytes() < BATCH_BYTES {
-            return Ok(());
-        }
-        let full = std::mem::take(&mut rows.0);
-        rows.1 += full.len() as u64;
-        drop(rows);
+    /// Writes rows.
+    async fn put(&self, batch: MutationBatch) -> Result<(), Error> {
+        self.rows.lock().await.written += batch.len() as u64;
         let store = &self.week.folder.store;
-        Ok(store.apply_all(table::AGGREGATE, full).await?)
+        Ok(store.apply_all(table::AGGREGATE, batch).await?)
     }
 
     /// Rolls the week up, and makes what was made the current one.
@@ -413,11 +412,11 @@ impl Run {
             return Ok(Outcome::Done(report));
         }
         let week = self.roll_up_week(days).await?;
-        {
-            let mut rows = self.rows.lock().await;
-            report.rows = rows.1 + rows.0.len() as u64;
-            flush(store, &mut rows.0, 0).await?;
+        let rest = std::mem::take(&mut self.rows.lock().await.batches);
+        for batch in rest.into_iter().filter(|batch| !batch.is_empty()) {
+            self.put(batch).await?;
         }
+        report.rows = self.rows.lock().await.written;
         let head = self.write_partials(days, &week).await?;
         if !claim.holds(&**store, &head).await? {
             return self.postpone(claim, days).await;

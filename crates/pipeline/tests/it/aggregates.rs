@@ -1,18 +1,16 @@
-//! Aggregates: however the events came, in whatever parts they were aggregated, and wherever a process died, they are what one
-//! aggregation of everything gives; and what the facts say.
+//! Aggregates: they are what the facts say, cost what changed, and are noticed to be others.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use proptest::prelude::*;
 use rowmill_aggregate::Period;
-use rowmill_model::Row;
 use rowmill_model::columns::table;
+use rowmill_model::{Grain, Row};
 use rowmill_pipeline::{
-    AggregateOptions, Control, DeleteOptions, Error, ExplainQuery, Logged, ScanLog, Scope, Shard,
-    Stages, TopQuery, VerifyAggregatesOptions, VerifyAggregatesReport, aggregate, count_rows,
-    delete_user, explain, rebuild_timeline, top, verify, verify_aggregates,
+    AggregateOptions, Control, DeleteOptions, Error, ExplainQuery, ExportFormat, ExportTable,
+    Logged, ScanLog, Scope, Stages, StatsQuery, TopQuery, VerifyAggregatesOptions,
+    VerifyAggregatesReport, count_rows, delete_user, explain, export, rebuild_timeline, stats, top,
+    verify, verify_aggregates,
 };
 use rowmill_rowkey::Date;
 use rowmill_store::{Chaos, Faulty, Scan, Store, StoreExt as _};
@@ -35,19 +33,19 @@ const RICH: [&str; 6] = [
     "sessions.gap='30m'",
 ];
 /// Needs nothing that the timeline of the one above does not have.
-const LEANER: [&str; 3] = [
+pub(crate) const LEANER: [&str; 3] = [
     "aggregates=[{dimension='level'},{dimension='song',grains=['day']}]",
     "measures.length.stats=['sum','p95']",
     "sessions.field='session_id'",
 ];
 /// Needs what the timelines of the others do not have.
-const OTHER: [&str; 2] = ["aggregates=[{dimension='location'}]", "distinct={}"];
+pub(crate) const OTHER: [&str; 2] = ["aggregates=[{dimension='location'}]", "distinct={}"];
 
-fn rich() -> Arc<Stages> {
+pub(crate) fn rich() -> Arc<Stages> {
     stages(&RICH)
 }
 
-async fn table_of(store: &Arc<dyn Store>, table: &str) -> Vec<Row> {
+pub(crate) async fn table_of(store: &Arc<dyn Store>, table: &str) -> Vec<Row> {
     store.rows(table, Scan::all()).await.unwrap()
 }
 
@@ -62,7 +60,7 @@ async fn proof(stages: &Arc<Stages>, store: &Arc<dyn Store>) -> VerifyAggregates
         .unwrap()
 }
 
-async fn prove(stages: &Arc<Stages>, store: &Arc<dyn Store>) {
+pub(crate) async fn prove(stages: &Arc<Stages>, store: &Arc<dyn Store>) {
     let report = proof(stages, store).await;
     assert!(
         report.is_proved() && report.pending == 0,
@@ -71,8 +69,15 @@ async fn prove(stages: &Arc<Stages>, store: &Arc<dyn Store>) {
     );
 }
 
+/// All rows of aggregates but what shards left that died after their parts were merged: that is nobody's.
+pub(crate) async fn aggregates_of(store: &Arc<dyn Store>) -> Vec<Row> {
+    let mut rows = table_of(store, table::AGGREGATE).await;
+    rows.retain(|row| !row.key().starts_with(b"_partial#shard."));
+    rows
+}
+
 /// Files that overlap in time; some hold the same events.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     (0..4)
         .map(|number| {
             generated(
@@ -83,347 +88,6 @@ fn files(folder: &Path) -> Vec<PathBuf> {
             )
         })
         .collect()
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Ingest(usize),
-    Delete(u8),
-    Aggregate {
-        shards: u32,
-        memory_bytes: usize,
-        death: Option<Death>,
-    },
-    Configure(usize),
-}
-
-/// The end of a process at one of its writes, and whether it is started again.
-#[derive(Debug, Clone, Copy)]
-struct Death {
-    at_write: u64,
-    is_restarted: bool,
-}
-
-fn death() -> impl Strategy<Value = Option<Death>> {
-    let death = (1_u64..40, any::<bool>()).prop_map(|(at_write, is_restarted)| Death {
-        at_write,
-        is_restarted,
-    });
-    prop::option::weighted(0.7, death)
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let aggregation = (
-        1_u32..4,
-        prop::sample::select(vec![3_000, 100 << 20]),
-        death(),
-    );
-    prop_oneof![
-        4 => (0_usize..4).prop_map(Step::Ingest),
-        1 => (1_u8..4).prop_map(Step::Delete),
-        3 => aggregation.prop_map(|(shards, memory_bytes, death)| Step::Aggregate { shards, memory_bytes, death }),
-        1 => (0_usize..3).prop_map(Step::Configure),
-    ]
-}
-
-/// One aggregation by some shards, each of which may die once, and be started again.
-async fn aggregate_by(
-    stages: &Arc<Stages>,
-    store: &Arc<dyn Store>,
-    shards: u32,
-    memory_bytes: usize,
-    death: Option<Death>,
-    name: &str,
-) {
-    for index in (0..shards).rev() {
-        let options = AggregateOptions {
-            shard: Shard::new(index, shards).unwrap(),
-            memory_bytes,
-            ..AggregateOptions::new(
-                format!("{name} {index}"),
-                Scope::Pending,
-                rowmill_rowkey::Timestamp::from_micros(0).unwrap(),
-            )
-        };
-        if let Some(Death {
-            at_write,
-            is_restarted,
-        }) = death
-        {
-            let dead = Arc::new(tokio::sync::Notify::new());
-            let notify = Arc::clone(&dead);
-            let chaos = Chaos {
-                kill_at: Some(at_write),
-                ..Chaos::default()
-            };
-            let kill = Arc::new(move || notify.notify_one());
-            let dying: Arc<dyn Store> =
-                Arc::new(Faulty::new(Arc::clone(store), chaos, at_write, kill));
-            let control = Control::default();
-            tokio::select! {
-                biased;
-                () = dead.notified() => {
-                    if !is_restarted {
-                        continue;
-                    }
-                }
-                done = aggregate(stages, &dying, &options, &control) => { done.unwrap(); }
-            }
-        }
-        aggregate_with(stages, store, &options).await.unwrap();
-    }
-}
-
-async fn check(steps: Vec<Step>) {
-    let folder = tempfile::tempdir().unwrap();
-    let files = files(folder.path());
-    let configs = [rich(), stages(&LEANER), stages(&OTHER)];
-    let [grown, fresh] = [memory_store().await.store, memory_store().await.store];
-    let mut config = 0;
-    for (number, step) in steps.iter().enumerate() {
-        let stages = &configs[config];
-        let name = format!("step {number}");
-        match step {
-            Step::Ingest(file) => {
-                for store in [&grown, &fresh] {
-                    ingest_all(stages, store, &[&files[*file]], &name)
-                        .await
-                        .unwrap();
-                }
-            }
-            Step::Delete(user) => {
-                let options = DeleteOptions {
-                    user_id: user.to_string(),
-                    name,
-                    dry_run: false,
-                };
-                for store in [&grown, &fresh] {
-                    delete_user(stages, store, &options, &Control::default())
-                        .await
-                        .unwrap();
-                }
-            }
-            Step::Aggregate {
-                shards,
-                memory_bytes,
-                death,
-            } => {
-                aggregate_by(stages, &grown, *shards, *memory_bytes, *death, &name).await;
-            }
-            Step::Configure(to) => {
-                config = *to;
-                reconfigure(&configs[config], &grown).await;
-            }
-        }
-    }
-    let stages = &configs[config];
-    aggregate_pending(stages, &grown).await.unwrap();
-    prove(stages, &grown).await;
-    rebuild_timeline(stages, &fresh, now(), &Control::default())
-        .await
-        .unwrap();
-    aggregate_with(stages, &fresh, &aggregation(Scope::All))
-        .await
-        .unwrap();
-    prove(stages, &fresh).await;
-    let [grown, fresh] = [aggregates_of(&grown).await, aggregates_of(&fresh).await];
-    let differing = grown
-        .iter()
-        .zip(&fresh)
-        .find(|(grown, fresh)| grown != fresh);
-    assert!(
-        grown == fresh,
-        "{:?}",
-        differing.map(|(grown, fresh)| (
-            grown.key().escape_ascii().to_string(),
-            fresh.key().escape_ascii().to_string()
-        ))
-    );
-}
-
-/// All rows of aggregates but what shards left that died after their parts were merged: that is nobody's.
-async fn aggregates_of(store: &Arc<dyn Store>) -> Vec<Row> {
-    let mut rows = table_of(store, table::AGGREGATE).await;
-    rows.retain(|row| !row.key().starts_with(b"_partial#shard."));
-    rows
-}
-
-/// Does what the error says after a change of the pipeline file.
-async fn reconfigure(stages: &Arc<Stages>, store: &Arc<dyn Store>) {
-    let Err(error) = aggregate_pending(stages, store).await else {
-        return;
-    };
-    let message = error.to_string();
-    assert!(error.is_usage());
-    if message.contains("`rowmill aggregate --rebuild`") {
-        rebuild_timeline(stages, store, now(), &Control::default())
-            .await
-            .unwrap();
-    } else {
-        assert!(message.contains("`rowmill aggregate --all`"), "{message}");
-    }
-    aggregate_with(stages, store, &aggregation(Scope::All))
-        .await
-        .unwrap();
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.min(2_000) / 12))]
-
-    #[test]
-    fn any_history_is_as_if_it_had_always_been_so(steps in prop::collection::vec(step(), 1..9)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(check(steps));
-    }
-}
-
-/// A store whose calls take a while, each another one.
-fn slow(store: &Arc<dyn Store>, seed: u64) -> Arc<dyn Store> {
-    let chaos = Chaos {
-        slow: Some((Duration::from_millis(1), 0.6)),
-        ..Chaos::default()
-    };
-    Arc::new(Faulty::new(Arc::clone(store), chaos, seed, Arc::new(|| ())))
-}
-
-/// Processes that are no shards of one job and know nothing of each other, one of which dies, while late events come.
-async fn race(seed: u64) -> u64 {
-    let folder = tempfile::tempdir().unwrap();
-    let files = files(folder.path());
-    let stages = rich();
-    let [store, fresh] = [memory_store().await.store, memory_store().await.store];
-    ingest_all(&stages, &store, &[&files[0]], "first")
-        .await
-        .unwrap();
-    if seed.is_multiple_of(2) {
-        aggregate_pending(&stages, &store).await.unwrap();
-    }
-    let aggregator = |number: u64| {
-        let (stages, store) = (Arc::clone(&stages), slow(&store, seed * 10 + number));
-        let scope = match (seed + number) % 4 {
-            0 => Scope::All,
-            _ => Scope::Pending,
-        };
-        let options = AggregateOptions {
-            memory_bytes: [20_000, 100 << 20][usize::try_from(number % 2).unwrap()],
-            ..AggregateOptions::new(format!("aggregator {number}"), scope, now())
-        };
-        async move {
-            tokio::time::sleep(Duration::from_millis((seed * 7 + number * 5) % 6)).await;
-            aggregate_with(&stages, &store, &options).await
-        }
-    };
-    let late = async {
-        let slow = slow(&store, seed);
-        for file in &files[1..3] {
-            let run = file.display().to_string();
-            ingest_all(&stages, &slow, &[file], &run).await.unwrap();
-        }
-    };
-    let dying = tokio::time::timeout(Duration::from_millis(seed), aggregator(3));
-    let (one, other, dead, ()) = tokio::join!(aggregator(1), aggregator(2), dying, late);
-    let done = [Some(one), Some(other), dead.ok()];
-    let done = done.into_iter().flatten().map(Result::unwrap);
-    let postponed = done.map(|done| done.postponed).sum();
-    aggregate_pending(&stages, &store).await.unwrap();
-    prove(&stages, &store).await;
-    // What is left beside all that counts goes when a week is visited again.
-    aggregate_with(&stages, &store, &aggregation(Scope::All))
-        .await
-        .unwrap();
-    for file in &files[..3] {
-        let run = file.display().to_string();
-        ingest_all(&stages, &fresh, &[file], &run).await.unwrap();
-    }
-    aggregate_pending(&stages, &fresh).await.unwrap();
-    let [raced, fresh] = [aggregates_of(&store).await, aggregates_of(&fresh).await];
-    assert!(raced == fresh, "{seed}");
-    postponed
-}
-
-#[test]
-fn processes_that_know_nothing_of_each_other_lose_nothing() {
-    let mut postponed = 0;
-    for seed in 0..8 {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().start_paused(true).build().unwrap();
-        postponed += runtime.block_on(race(seed));
-    }
-    assert!(postponed > 0, "none met another");
-}
-
-/// On one thread: there a process that died does nothing more, as in life, while the next one works.
-#[tokio::test]
-async fn shards_that_die_at_every_write_leave_what_one_process_leaves() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = generated(folder.path(), "a.jsonl", 150, 1);
-    let stages = rich();
-    let alone = memory_store().await.store;
-    ingest_all(&stages, &alone, &[&file], "run").await.unwrap();
-    aggregate_pending(&stages, &alone).await.unwrap();
-    let expected = aggregates_of(&alone).await;
-    for at_write in 1..40 {
-        let store = memory_store().await.store;
-        ingest_all(&stages, &store, &[&file], "run").await.unwrap();
-        let death = Death {
-            at_write,
-            is_restarted: true,
-        };
-        aggregate_by(&stages, &store, 3, 5_000, Some(death), "shards").await;
-        aggregate_pending(&stages, &store).await.unwrap();
-        assert!(aggregates_of(&store).await == expected, "{at_write}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn shards_on_all_stores_wait_for_the_last() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = generated(folder.path(), "a.jsonl", 300, 2);
-    let stages = rich();
-    let embedded = format!("file:{}", folder.path().join("store").display());
-    for uri in ["memory:", embedded.as_str()] {
-        let store = opened(uri).await.store;
-        ingest_all(&stages, &store, &[&file], "run").await.unwrap();
-        for index in [2, 0, 3, 1] {
-            let options = AggregateOptions {
-                shard: Shard::new(index, 4).unwrap(),
-                ..aggregation(Scope::Pending)
-            };
-            let done = aggregate_with(&stages, &store, &options).await.unwrap();
-            let missing = [2, 0, 3, 1]
-                .iter()
-                .rev()
-                .position(|it| *it == index)
-                .unwrap();
-            assert_eq!(done.shards_missing as usize, missing);
-            assert_eq!(done.rows > 0, missing == 0);
-        }
-        assert_eq!(aggregate_pending(&stages, &store).await.unwrap(), 0);
-        prove(&stages, &store).await;
-    }
-}
-
-#[test]
-fn every_bucket_of_every_hour_is_one_shards() {
-    let hour: rowmill_rowkey::Hour = "2018-11-15T14".parse().unwrap();
-    for text in ["0/1", "2/3", "15/16", "31/32"] {
-        assert!(text.parse::<Shard>().is_ok(), "{text}");
-    }
-    for text in ["", "1", "1/1", "-1/2", "a/b", "0/0", "0/10001"] {
-        assert!(text.parse::<Shard>().is_err(), "{text}");
-    }
-    for count in [1, 2, 3, 7, 16, 32, 40] {
-        let owners = |hour, bucket| {
-            let shards = (0..count).map(|index| Shard::new(index, count).unwrap());
-            shards.filter(|shard| shard.owns(hour, bucket)).count()
-        };
-        for bucket in 0..rowmill_rowkey::TIMELINE_BUCKETS {
-            assert_eq!(
-                [owners(hour, bucket), owners(hour.next().unwrap(), bucket)],
-                [1, 1]
-            );
-        }
-    }
 }
 
 /// Only the hour that changed is read, whatever history there is.
@@ -531,6 +195,160 @@ async fn what_the_timeline_no_longer_has_is_left_alone() {
     assert!(done.expired > 0 && done.events == 0);
     assert!(table_of(&store, table::AGGREGATE).await == before);
     assert_eq!(aggregate_pending(&stages, &store).await.unwrap(), 0);
+}
+
+/// To make everything anew, also by another plan, takes nothing away that the timeline cannot give back.
+#[tokio::test]
+async fn all_anew_keeps_what_the_timeline_no_longer_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = generated(folder.path(), "a.jsonl", 300, 5);
+    let retention = "retention.events_timeline='10d'";
+    let (before, after) = (
+        stages(&[retention]),
+        stages(&[retention, "distinct.songs='song'"]),
+    );
+    let [store, fresh] = [memory_store().await.store, memory_store().await.store];
+    ingest_all(&before, &store, &[&old], "old").await.unwrap();
+    aggregate_pending(&before, &store).await.unwrap();
+    let expected = table_of(&store, table::AGGREGATE).await;
+    let new = generated(folder.path(), "b.jsonl", 200, 6);
+    let moved = std::fs::read_to_string(&new).unwrap();
+    // The same hours of a month later.
+    let month = 28 * 86_400_000_u64;
+    let moved: Vec<String> = moved.lines().map(|line| later(line, month)).collect();
+    std::fs::write(&new, moved.join("\n")).unwrap();
+    let options = |days| AggregateOptions {
+        now: "2025-11-01"
+            .parse::<Date>()
+            .unwrap()
+            .plus_days(days)
+            .unwrap()
+            .start(),
+        ..aggregation(Scope::All)
+    };
+    for stages in [&before, &after] {
+        ingest_all(stages, &store, &[&new], "new").await.unwrap();
+        if std::ptr::eq(stages, &after) {
+            let now = options(33).now;
+            rebuild_timeline(stages, &store, now, &Control::default())
+                .await
+                .unwrap();
+        }
+        let done = aggregate_with(stages, &store, &options(33)).await.unwrap();
+        assert!(done.events > 150 && done.expired > 0, "{done:?}");
+        let found = table_of(&store, table::AGGREGATE).await;
+        let is_old = |row: &&Row| expected.iter().any(|it| it.key() == row.key());
+        let kept: Vec<_> = found.iter().filter(is_old).cloned().collect();
+        assert!(kept == expected, "{} of {}", kept.len(), expected.len());
+    }
+    ingest_all(&after, &fresh, &[&new], "new").await.unwrap();
+    aggregate_with(&after, &fresh, &options(33)).await.unwrap();
+    let found = table_of(&store, table::AGGREGATE).await;
+    let is_new = |row: &&Row| !expected.iter().any(|it| it.key() == row.key());
+    let made: Vec<_> = found.iter().filter(is_new).cloned().collect();
+    assert!(made == table_of(&fresh, table::AGGREGATE).await);
+}
+
+/// The line of an event, so many milliseconds later; lines that are none stay as they are.
+fn later(line: &str, millis: u64) -> String {
+    let Some((before, rest)) = line.split_once("\"ts\":") else {
+        return line.to_owned();
+    };
+    let digits = rest
+        .find(|it: char| !it.is_ascii_digit())
+        .unwrap_or(rest.len());
+    match rest[..digits].parse::<u64>() {
+        Ok(time) => format!("{before}\"ts\":{}{}", time + millis, &rest[digits..]),
+        Err(_) => line.to_owned(),
+    }
+}
+
+/// Figures of measures that are not as the pipeline file says are refused; a dimension that is new there takes nothing from the others.
+#[tokio::test]
+async fn what_was_aggregated_otherwise_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = generated(folder.path(), "a.jsonl", 200, 4);
+    let store = memory_store().await.store;
+    let made = stages(&["aggregates=[{dimension='song'}]"]);
+    ingest_all(&made, &store, &[&file], "run").await.unwrap();
+    aggregate_pending(&made, &store).await.unwrap();
+    let ask = async |stages: Arc<Stages>, dimension: &str| {
+        let query = StatsQuery {
+            dimension: dimension.to_owned(),
+            value: "all".to_owned(),
+            grain: Grain::Day,
+            from: None,
+            to: None,
+        };
+        stats(&stages, &*store, &query).await
+    };
+    let expected = ask(made, "_total").await.unwrap();
+    assert_eq!(expected.len(), 3);
+    let more = stages(&["aggregates=[{dimension='song'},{dimension='level'}]"]);
+    assert_eq!(ask(Arc::clone(&more), "_total").await.unwrap(), expected);
+    let error = ask(more, "level").await.unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("`level`"));
+    let measured = stages(&[
+        "aggregates=[{dimension='song'}]",
+        "measures.length.stats=['sum','p10']",
+    ]);
+    let error = ask(Arc::clone(&measured), "_total").await.unwrap_err();
+    assert!(error.to_string().contains("run `rowmill aggregate --all`"));
+    let (table, format) = (ExportTable::Aggregates, ExportFormat::Csv);
+    let (mut out, control) = (Vec::new(), Control::default());
+    let exported = export(&measured, &*store, table, format, &mut out, &control);
+    assert!(exported.await.unwrap_err().is_usage());
+}
+
+/// A partial that is not as its name says is made anew, with all of its week.
+#[tokio::test]
+async fn damaged_partials_are_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, late] = [("a.jsonl", 7), ("b.jsonl", 8)]
+        .map(|(name, seed)| generated(folder.path(), name, 200, seed));
+    let stages = rich();
+    let fresh = memory_store().await.store;
+    for file in [&first, &late] {
+        let run = file.display().to_string();
+        ingest_all(&stages, &fresh, &[file], &run).await.unwrap();
+    }
+    aggregate_pending(&stages, &fresh).await.unwrap();
+    let expected = aggregates_of(&fresh).await;
+    for (grain, is_removed) in [
+        ("hour", false),
+        ("day", false),
+        ("week", true),
+        ("day", true),
+    ] {
+        let store = memory_store().await.store;
+        let run = first.display().to_string();
+        ingest_all(&stages, &store, &[&first], &run).await.unwrap();
+        aggregate_pending(&stages, &store).await.unwrap();
+        let prefix = format!("_partial#{grain}.");
+        let mut batch = rowmill_model::MutationBatch::new();
+        for row in table_of(&store, table::AGGREGATE).await {
+            if !row.key().starts_with(prefix.as_bytes()) {
+                continue;
+            }
+            let cell = row.cells().next().unwrap();
+            let mut value = cell.value.to_vec();
+            *value.last_mut().unwrap() ^= 1;
+            let mut damage = batch.row(row.key());
+            if is_removed {
+                damage.delete_row();
+            } else {
+                damage.set(cell.family, cell.qualifier, cell.timestamp_micros, &value);
+            }
+            damage.finish();
+        }
+        assert!(!batch.is_empty());
+        store.apply_all(table::AGGREGATE, batch).await.unwrap();
+        let run = late.display().to_string();
+        ingest_all(&stages, &store, &[&late], &run).await.unwrap();
+        aggregate_pending(&stages, &store).await.unwrap();
+        prove(&stages, &store).await;
+        assert!(aggregates_of(&store).await == expected, "{grain}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -643,6 +461,56 @@ async fn the_timeline_is_repaired_from_the_facts() {
     assert_eq!(table_of(&store, table::TIMELINE).await, expected);
 }
 
+/// A run that has not ended may be about to write the facts of rows of the timeline that have none.
+#[tokio::test]
+async fn what_an_unfinished_run_wrote_is_no_orphan() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = generated(folder.path(), "a.jsonl", 300, 9);
+    let stages = rich();
+    let store = memory_store().await.store;
+    let dead = Arc::new(tokio::sync::Notify::new());
+    let notify = Arc::clone(&dead);
+    let chaos = Chaos {
+        kill_at: Some(6),
+        ..Chaos::default()
+    };
+    let kill = Arc::new(move || notify.notify_one());
+    let dying: Arc<dyn Store> = Arc::new(Faulty::new(Arc::clone(&store), chaos, 1, kill));
+    let options = rowmill_pipeline::IngestOptions {
+        batch_rows: 20,
+        ..crate::options("run")
+    };
+    let paths = [file.as_path()];
+    tokio::select! {
+        biased;
+        () = dead.notified() => {}
+        ended = crate::ingest_with(&stages, &dying, &paths, &options) => panic!("{ended:?}"),
+    }
+    let orphan = table_of(&store, table::TIMELINE).await.remove(0);
+    let fact = rowmill_rowkey::TimelineKey::fact_bytes(orphan.key()).unwrap();
+    let mut batch = rowmill_model::MutationBatch::new();
+    let mut row = batch.row(fact);
+    row.delete_row();
+    row.finish();
+    store.apply_all(table::FACT, batch).await.unwrap();
+    let control = Control::default();
+    let done = rebuild_timeline(&stages, &store, now(), &control)
+        .await
+        .unwrap();
+    assert_eq!((done.orphans, done.orphans_left > 0), (0, true), "{done:?}");
+    crate::ingest_with(&stages, &store, &[&file], &options)
+        .await
+        .unwrap();
+    let done = rebuild_timeline(&stages, &store, now(), &control)
+        .await
+        .unwrap();
+    assert_eq!(done.orphans_left, 0);
+    aggregate_with(&stages, &store, &aggregation(Scope::All))
+        .await
+        .unwrap();
+    prove(&stages, &store).await;
+}
+
 /// Between a rebuild and the aggregation that follows, nobody takes what little there is for everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_that_was_not_finished_is_noticed() {
@@ -738,8 +606,10 @@ async fn a_leaderboard_is_one_row_and_says_what_reading_all_says() {
             limit,
         };
         let places = top(&stages, &logged, &query).await.unwrap();
-        assert_eq!(log.scans().len(), 1);
-        (places, log.rows())
+        let of_aggregates = |scan: &&String| scan.contains(table::AGGREGATE);
+        assert_eq!(log.scans().iter().filter(of_aggregates).count(), 1);
+        // Beside the row that says what the aggregates were made by.
+        (places, log.rows() - 1)
     };
     let (three, rows) = ask(3).await;
     assert_eq!((three.len(), rows), (3, 1));
@@ -784,13 +654,13 @@ async fn a_number_is_explained() {
     );
     // What is stored is behind until the pending hours are aggregated.
     assert_eq!(
-        found.stored.as_ref().unwrap().bucket.count,
+        found.stored.as_ref().unwrap().figures.count(),
         found.sources[0].events
     );
     assert!(!found.pending.is_empty());
     aggregate_pending(&stages, &store).await.unwrap();
     let found = explain(&stages, &store, &query).await.unwrap();
-    assert_eq!(found.stored.unwrap().bucket.count, found.events);
+    assert_eq!(found.stored.unwrap().figures.count(), found.events);
 }
 
 #[tokio::test(flavor = "multi_thread")]

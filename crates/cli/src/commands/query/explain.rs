@@ -34,7 +34,7 @@ pub(super) async fn print(
 
 fn for_people(stages: &Stages, found: &Explanation, printer: &mut Printer) -> Result<()> {
     let stored = found.stored.iter();
-    let rows = stored.map(|stored| SheetRow::of_bucket(stages, stored));
+    let rows = stored.map(|stored| SheetRow::of_stored(stages, stored));
     print_aggregates(stages, &rows.collect::<Vec<_>>(), printer)?;
     let header = ["file", "run", "events", "late", "duplicates", "rejected"];
     let sources = found.sources.iter().map(|source| {
@@ -74,12 +74,10 @@ fn as_json(
     found: &Explanation,
     log: &ScanLog,
 ) -> serde_json::Value {
-    let names = stages.plan().figure_names();
+    let names = stages.plan().layout_of(&query.dimension).figure_names();
     let figures = found.stored.as_ref().map(|stored| {
-        let layout = stages.plan().layout_of(&stored.dimension);
-        let texts = layout.exact_figures(&stored.bucket);
         let number = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
-        let pairs = names.into_iter().zip(texts);
+        let pairs = names.into_iter().zip(stored.figures.texts());
         let figures = pairs.map(|(name, text)| (name, json!(number(&text))));
         figures.collect::<serde_json::Map<_, _>>()
     });
