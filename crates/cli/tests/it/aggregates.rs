@@ -65,12 +65,12 @@ fn proving_and_repairing() {
     assert_snapshot!(check(path, &["verify", "--aggregates"]), @r"
     exit 0
     -- stdout
-    compared 235 cells in 26 rows with 3 facts
+    compared 228 cells in 26 rows with 3 facts
     ");
     assert_snapshot!(check(path, &["verify", "--aggregates", "--from", "2018-11-15", "--to", "2018-11-15"]), @r"
     exit 0
     -- stdout
-    compared 149 cells in 13 rows with 3 facts
+    compared 142 cells in 13 rows with 3 facts
     ");
     assert_snapshot!(check(path, &["verify", "--from", "2018-11-15"]), @r"
     exit 2
@@ -188,8 +188,9 @@ fn asking_what_was_read() {
      grain  bucket      dimension  value       count  distinct_sessions  distinct_users  length_sum  length_avg  length_max  length_p50  length_p95
      day    2018-11-15  song       Blue Train      2                  2               2       300.3      150.15       200.1      100.25       200.1
     -- stderr
+    read pipeline_state [plan#aggregate .. plan#aggregate\x00), limit 1
     read events_aggregate [_top#song#2018-11-15 .. _top#song#2018-11-15\x00), families daily_stats
-    1 row seen, some bytes, 1 returned
+    2 rows seen, some bytes, 1 returned
     1 rejected records wait in dead_letters
     "#);
     assert_snapshot!(check_read(path, &["query", "explain", "_total", "all", "2018-11-15"]), @r#"
@@ -201,25 +202,27 @@ fn asking_what_was_read() {
      plays.jsonl  RUN  3  0  1  1
     3 events, 0 of them late; duplicates and rejected records are those of the whole input
     -- stderr
+    read pipeline_state [plan#aggregate .. plan#aggregate\x00), limit 1
     read events_aggregate [_total#all#2018-11-15 .. _total#all#2018-11-16)
     read events_timeline [00#2018-11-15T00# .. 00#2018-11-15T23$) [01#2018-11-15T00# .. 01#2018-11-15T23$) [02#2018-11-15T00# .. 02#2018-11-15T23$) and 13 more ranges
     read pipeline_state [pending# .. pending$)
     read events_fact [7#09221829745026979807#5.1 .. 7#09221829745026979807#5.1\x00) [8#09221829741426979807#6.0 .. 8#09221829741426979807#6.0\x00) [7#09221829745027979807#5.0 .. 7#09221829745027979807#5.0\x00), families metadata
     read pipeline_state [file# .. file$)
-    8 rows seen, some bytes, 1 returned
+    9 rows seen, some bytes, 1 returned
     1 rejected records wait in dead_letters
     "#);
     assert_snapshot!(check_read(path, &["query", "explain", "level", "paid", "2018-11-15T14", "--format", "json"]), @r#"
     exit 0
     -- stdout
-    {"dimension":"level","events":2,"late":0,"pending":[],"period":"2018-11-15T14","read":["events_aggregate [level#paid#2018-11-15 .. level#paid#2018-11-16)","events_timeline [00#2018-11-15T14# .. 00#2018-11-15T14$) [01#2018-11-15T14# .. 01#2018-11-15T14$) [02#2018-11-15T14# .. 02#2018-11-15T14$) and 13 more ranges","pipeline_state [pending# .. pending$)","events_fact [7#09221829745026979807#5.1 .. 7#09221829745026979807#5.1\\x00) [7#09221829745027979807#5.0 .. 7#09221829745027979807#5.0\\x00), families metadata","pipeline_state [file# .. file$)"],"sources":[{"duplicates":1,"events":2,"file":"plays.jsonl","ingested_at":"TIME","late":false,"rejected":1,"run":"RUN"}],"stored":{"count":2,"distinct_sessions":1,"distinct_users":1,"length_avg":200.1,"length_max":200.1,"length_p50":200.1,"length_p95":200.1,"length_sum":200.1},"value":"paid"}
+    {"dimension":"level","events":2,"late":0,"pending":[],"period":"2018-11-15T14","read":["pipeline_state [plan#aggregate .. plan#aggregate\\x00), limit 1","events_aggregate [level#paid#2018-11-15 .. level#paid#2018-11-16)","events_timeline [00#2018-11-15T14# .. 00#2018-11-15T14$) [01#2018-11-15T14# .. 01#2018-11-15T14$) [02#2018-11-15T14# .. 02#2018-11-15T14$) and 13 more ranges","pipeline_state [pending# .. pending$)","events_fact [7#09221829745026979807#5.1 .. 7#09221829745026979807#5.1\\x00) [7#09221829745027979807#5.0 .. 7#09221829745027979807#5.0\\x00), families metadata","pipeline_state [file# .. file$)"],"sources":[{"duplicates":1,"events":2,"file":"plays.jsonl","ingested_at":"TIME","late":false,"rejected":1,"run":"RUN"}],"stored":{"count":2,"distinct_sessions":1,"distinct_users":1,"length_avg":200.1,"length_max":200.1,"length_p50":200.1,"length_p95":200.1,"length_sum":200.1},"value":"paid"}
     -- stderr
+    read pipeline_state [plan#aggregate .. plan#aggregate\x00), limit 1
     read events_aggregate [level#paid#2018-11-15 .. level#paid#2018-11-16)
     read events_timeline [00#2018-11-15T14# .. 00#2018-11-15T14$) [01#2018-11-15T14# .. 01#2018-11-15T14$) [02#2018-11-15T14# .. 02#2018-11-15T14$) and 13 more ranges
     read pipeline_state [pending# .. pending$)
     read events_fact [7#09221829745026979807#5.1 .. 7#09221829745026979807#5.1\x00) [7#09221829745027979807#5.0 .. 7#09221829745027979807#5.0\x00), families metadata
     read pipeline_state [file# .. file$)
-    6 rows seen, some bytes, 1 returned
+    7 rows seen, some bytes, 1 returned
     "#);
     assert_snapshot!(check_read(path, &["query", "explain", "nothing", "all", "2018-11-15"]), @r"
     exit 2
@@ -279,7 +282,7 @@ fn deleting_a_user_takes_a_yes() {
     assert_snapshot!(check(path, &["verify", "--aggregates"]), @r"
     exit 0
     -- stdout
-    compared 169 cells in 22 rows with 1 fact
+    compared 166 cells in 22 rows with 1 fact
     ");
     assert_snapshot!(check(path, &["verify"]), @r"
     exit 0
