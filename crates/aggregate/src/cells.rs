@@ -122,7 +122,7 @@ pub(crate) fn families_of(period: Period) -> &'static [&'static str] {
     }
 }
 
-/// Starts to replace what a row holds of a period; none if the value is too long for a key.
+/// Starts to replace what a row holds of a period.
 pub(crate) fn replace<'b>(
     batch: &'b mut MutationBatch,
     dimension: &str,
@@ -170,18 +170,18 @@ impl Plan {
 /// The figures of a row: its hours', its day's, and the week's if the date opens one. Rows of leaderboards and partials have none.
 pub fn read_row(plan: &Plan, row: &Row) -> Result<Vec<StoredFigures>, StateError> {
     let key = AggregateKey::decode(row.key()).map_err(|_| StateError::Malformed)?;
+    if matches!(&*key.dimension, TOP_DIMENSION | PARTIAL_DIMENSION) {
+        return Ok(Vec::new());
+    }
     let in_key = match &key.value {
         DimensionValue::Whole(text) => Cow::Borrowed(&**text),
         DimensionValue::Cut { head, .. } => Cow::Borrowed(&**head),
     };
-    let mut found: BTreeMap<Period, Figures> = BTreeMap::new();
-    if matches!(&*key.dimension, TOP_DIMENSION | PARTIAL_DIMENSION) {
-        return Ok(Vec::new());
-    }
     let whole = row
         .value(family::METADATA, DIMENSION_VALUE)
         .map_or(in_key, String::from_utf8_lossy);
     let layout = plan.layout_of(&key.dimension);
+    let mut found: BTreeMap<Period, Figures> = BTreeMap::new();
     for cell in row.cells() {
         let (period, name) = match cell.family {
             family::HOURLY_STATS => {
@@ -224,7 +224,8 @@ impl Figures {
             self.values[index] = value.map_err(|_| StateError::Malformed)?.into_owned();
             if figures[index].sum_of.is_some() {
                 let sum = ExactSum::of(&self.values[index]).ok_or(StateError::Malformed)?;
-                self.sums.push((index, sum));
+                let at = self.sums.partition_point(|(figure, _)| *figure < index);
+                self.sums.insert(at, (index, sum));
             }
             return Ok(());
         }

@@ -21,6 +21,13 @@ const HEAD_BYTES: usize = 9;
 /// A chunk ends with the group that makes it as large as this.
 pub const CHUNK_BYTES: usize = 256 << 10;
 
+/// What a chunk begins with.
+pub(crate) fn head(fingerprint: u64) -> [u8; HEAD_BYTES] {
+    let mut head = [FORMAT; HEAD_BYTES];
+    head[1..].copy_from_slice(&fingerprint.to_be_bytes());
+    head
+}
+
 /// Writes a partial.
 #[derive(Debug)]
 pub struct PartialWriter {
@@ -45,8 +52,7 @@ impl PartialWriter {
         if self.open.is_empty() {
             // Most periods fill a chunk only in part.
             self.open.reserve(CHUNK_BYTES / 4);
-            self.open.push(FORMAT);
-            self.open.extend_from_slice(&self.fingerprint.to_be_bytes());
+            self.open.extend_from_slice(&head(self.fingerprint));
         }
         for part in [key, state] {
             push_varint(&mut self.open, part.len() as u64);
@@ -91,8 +97,7 @@ pub(crate) struct GroupAt {
 
 impl ChunkReader {
     pub(crate) fn new(chunk: Bytes, fingerprint: u64) -> Result<Self, StateError> {
-        let mut head = Reader(&chunk);
-        if head.byte() != Some(FORMAT) || head.array() != Some(fingerprint.to_be_bytes()) {
+        if !chunk.starts_with(&head(fingerprint)) {
             return Err(StateError::OtherPlan);
         }
         Ok(Self {

@@ -163,6 +163,16 @@ impl Plan {
         PartialWriter::new(self.fingerprint)
     }
 
+    /// A chunk without a group.
+    pub fn chunk_of_nothing(&self) -> Vec<u8> {
+        crate::partial::head(self.fingerprint).to_vec()
+    }
+
+    /// Whether a chunk is of a partial of this plan.
+    pub fn reads(&self, chunk: &[u8]) -> bool {
+        chunk.starts_with(&crate::partial::head(self.fingerprint))
+    }
+
     /// A merge of so many partials of this plan.
     pub fn merge(&self, inputs: usize) -> Merge {
         Merge::new(inputs, self.fingerprint)

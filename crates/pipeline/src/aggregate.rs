@@ -13,18 +13,22 @@
 //! A run may die anywhere and be done again; what it may have written is known from the partials of hours that no head names. Nothing is
 //! ever added to, so doing it twice changes nothing.
 
+mod claim;
 mod fold;
 mod head;
+mod horizon;
 mod partials;
 mod plan_state;
+mod run;
 mod shard;
+mod stored;
 mod week;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use rowmill_model::columns::{family, table};
+use rowmill_model::columns::table;
 use rowmill_rowkey::{Date, Hour, TIMELINE_BUCKETS, TimelineKey, Timestamp};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
@@ -36,6 +40,7 @@ use crate::spool::Room;
 use crate::stages::Stages;
 use fold::Folder;
 use head::dates_with_partials;
+pub(crate) use horizon::Horizon;
 use week::{Changes, Outcome, Week, Work};
 
 pub(crate) use partials::{Merging, Source};
@@ -240,25 +245,6 @@ async fn dates_with_events(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// The first date of which the timeline has every event at `now`, and the partials of hours are kept.
-pub(crate) fn oldest(stages: &Stages, now: Timestamp) -> Date {
-    let pipeline = &stages.pipeline;
-    let kept = [
-        pipeline.retention_seconds(table::TIMELINE, family::EVENT),
-        pipeline.retention_seconds(table::AGGREGATE, family::DAILY_STATS),
-    ];
-    let Some(seconds) = kept.into_iter().flatten().min() else {
-        return Date::MIN;
-    };
-    let micros = i64::try_from(seconds).unwrap_or(i64::MAX);
-    let micros = micros.saturating_mul(1_000_000);
-    let oldest = Timestamp::from_micros(now.micros().saturating_sub(micros));
-    oldest.map_or(Date::MIN, |oldest| match oldest.date() {
-        date if date.start() == oldest => date,
-        date => date.plus_days(1).unwrap_or(Date::MAX),
-    })
-}
-
 /// The error of a row that cannot be read.
 pub(crate) fn row_error(error: impl std::fmt::Display) -> Error {
     Error::Row(error.to_string())
@@ -295,7 +281,8 @@ impl Job<'_> {
                 days,
                 work: work.clone(),
                 is_rebuilding,
-                oldest: self.oldest(),
+                is_anew: false,
+                horizon: self.horizon(),
                 name: self.options.name.clone(),
             };
             spawned(async move {
@@ -357,14 +344,15 @@ impl Job<'_> {
         }
     }
 
-    fn oldest(&self) -> Date {
-        oldest(self.stages, self.options.now)
+    fn horizon(&self) -> Horizon {
+        Horizon::new(self.stages, self.options.now)
     }
 
-    /// Those of which the timeline has every event, and those of which it may have dropped some.
+    /// Those that can be aggregated, and those that no longer can.
     fn split_expired(&self, days: Days) -> (Days, Days) {
-        let oldest = self.oldest();
-        days.into_iter().partition(|(date, _)| *date >= oldest)
+        let horizon = self.horizon();
+        let days = days.into_iter();
+        days.partition(|(date, _)| !horizon.is_past(*date))
     }
 }
 

@@ -9,7 +9,7 @@ use rowmill_model::{MutationBatch, Row, StoredEvent};
 use rowmill_rowkey::{KeyRange, TimelineKey, Timestamp};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
-use crate::aggregate::{oldest, row_error, start_anew};
+use crate::aggregate::{Horizon, row_error, start_anew};
 use crate::control::Control;
 use crate::error::Error;
 use crate::parts::each_part;
@@ -53,7 +53,7 @@ pub async fn rebuild_timeline(
         removed += of_part;
         left += left_of_part;
     }
-    start_anew(stages, store, oldest(stages, now)).await?;
+    start_anew(stages, store, Horizon::new(stages, now)).await?;
     Ok(RebuildReport {
         facts,
         orphans: removed,
@@ -109,16 +109,39 @@ async fn remove_orphans(
             continue;
         }
         let orphans = without_fact(store, suspects.iter().map(Vec::as_slice)).await?;
+        let rows = orphans.iter().cloned().map(KeyRange::single).collect();
+        let rows = store.rows(table::TIMELINE, Scan::ranges(rows)).await?;
         let mut batch = MutationBatch::new();
-        for key in &orphans {
-            let mut row = batch.row(key);
-            row.delete_row();
-            row.finish();
+        for row in &rows {
+            let mut removal = batch.row(row.key());
+            removal.delete_row();
+            removal.finish();
         }
-        removed += batch.len() as u64;
         store.apply_all(table::TIMELINE, batch).await?;
+        if has_unfinished_run(&**store).await? {
+            // It may have begun just now, and be about to write their facts.
+            let mut batch = MutationBatch::new();
+            rows.iter().for_each(|row| put_back(row, &mut batch));
+            store.apply_all(table::TIMELINE, batch).await?;
+            left += rows.len() as u64;
+        } else {
+            removed += rows.len() as u64;
+        }
     }
     Ok((removed, left))
+}
+
+fn put_back(row: &Row, batch: &mut MutationBatch) {
+    let mut writer = batch.row(row.key());
+    for cell in row.cells() {
+        writer.set(
+            cell.family,
+            cell.qualifier,
+            cell.timestamp_micros,
+            cell.value,
+        );
+    }
+    writer.finish();
 }
 
 /// Those of some keys of the timeline whose facts are not there.

@@ -7,6 +7,8 @@
 //! as long: hours with days, days and weeks with weeks.
 
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -39,6 +41,9 @@ pub(crate) struct Version {
 }
 
 impl Version {
+    /// The version of a partial that says that nothing is left of the period: it stands until the head no longer names the one before.
+    const EMPTIED: Self = Self { hash: 0, chunks: 1 };
+
     /// The version of what is in a spool; none if that is nothing.
     pub(crate) fn of(spool: &Spool) -> Option<Self> {
         let (hash, chunks) = (spool.hash(), spool.len());
@@ -149,7 +154,7 @@ pub(super) fn period_of(name: &str) -> Option<Period> {
 }
 
 /// The ranges of everything in the aggregate table but the partials of shards.
-pub(crate) fn all_but_shards() -> Vec<KeyRange> {
+fn all_but_shards() -> Vec<KeyRange> {
     let KeyRange { start, end } = own_prefix("shard.");
     let before = KeyRange {
         start: Vec::new(),
@@ -292,6 +297,19 @@ pub(crate) async fn flush(
     Ok(())
 }
 
+/// Adds word to a batch that nothing is left of what was current.
+pub(crate) fn write_emptied(plan: &Plan, owner: Owner, batch: &mut MutationBatch) {
+    let mut row = batch.row(&owner.key(Version::EMPTIED, 0));
+    let time = owner.date().start().cell_micros();
+    row.set(owner.family(), CHUNK, time, &plan.chunk_of_nothing());
+    row.finish();
+}
+
+/// Adds the removal of that word to a batch.
+pub(crate) fn remove_emptied(owner: Owner, batch: &mut MutationBatch) {
+    remove(owner, Version::EMPTIED, batch);
+}
+
 /// Adds the removal of a partial to a batch.
 pub(crate) fn remove(owner: Owner, version: Version, batch: &mut MutationBatch) {
     for chunk in 0..version.chunks {
@@ -316,4 +334,28 @@ pub(super) fn delete(batch: &mut MutationBatch, key: &[u8]) {
     let mut row = batch.row(key);
     row.delete_row();
     row.finish();
+}
+
+/// Removes everything of some dates, but what shards left: another one may have been faster than this process.
+pub(crate) async fn clear(
+    store: &Arc<dyn Store>,
+    dates: RangeInclusive<Date>,
+) -> Result<(), Error> {
+    const BATCH_ROWS: usize = 10_000;
+    let scan = Scan::ranges(all_but_shards()).with_keys_only();
+    let rows = store.scan(table::AGGREGATE, scan).map_err(Error::from);
+    let keys = rows.try_filter_map(|row| {
+        let date = AggregateKey::decode(row.key()).map(|key| key.date);
+        let is_one = date.map(|date| dates.contains(&date).then(|| row.key().to_vec()));
+        std::future::ready(is_one.map_err(row_error))
+    });
+    let mut keys = pin!(keys.try_chunks(BATCH_ROWS));
+    while let Some(keys) = keys.try_next().await.map_err(|failed| failed.1)? {
+        let mut batch = MutationBatch::new();
+        for key in &keys {
+            delete(&mut batch, key);
+        }
+        store.apply_all(table::AGGREGATE, batch).await?;
+    }
+    Ok(())
 }

@@ -1,18 +1,17 @@
 //! What the stored aggregates were made by, so that a change of the pipeline file is noticed.
 
-use std::pin::pin;
 use std::sync::Arc;
 
-use futures::TryStreamExt as _;
 use rowmill_aggregate::description;
 use rowmill_model::MutationBatch;
 use rowmill_model::columns::{family, state, table};
-use rowmill_rowkey::{AGGREGATE_PLAN_KEY, AggregateKey, Date, SESSIONS_DIMENSION};
+use rowmill_rowkey::{AGGREGATE_PLAN_KEY, Date, SESSIONS_DIMENSION};
 use rowmill_store::{Scan, Store, StoreExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::partials::{all_but_shards, delete};
-use super::{AggregateOptions, Scope, oldest, row_error};
+use super::horizon::Horizon;
+use super::partials::clear;
+use super::{AggregateOptions, Scope};
 use crate::error::Error;
 use crate::stages::Stages;
 
@@ -23,10 +22,22 @@ struct PlanState {
     plan: String,
     /// The same in words.
     description: Vec<String>,
-    /// Whether all that had to be made anew was.
-    complete: bool,
+    progress: Progress,
     /// The columns, with their types, that every row of the timeline has if its event does.
     timeline: Vec<String>,
+}
+
+/// How far it is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Progress {
+    /// What was made before is being removed.
+    Clearing,
+    /// That is removed, and not all is made anew.
+    Making,
+    /// Everything is there.
+    #[default]
+    Complete,
 }
 
 async fn read(store: &dyn Store) -> Result<Option<PlanState>, Error> {
@@ -68,21 +79,33 @@ async fn has_no_timeline(store: &dyn Store) -> Result<bool, Error> {
     Ok(store.rows(table::TIMELINE, scan).await?.is_empty())
 }
 
-/// Notes that every row of the timeline has the pipeline file's columns, and removes all aggregates from the date `oldest` on: they are
-/// to be made anew by it.
+/// Notes that every row of the timeline has the pipeline file's columns, and removes all aggregates that can be made anew by it.
 pub(crate) async fn start_anew(
     stages: &Stages,
     store: &Arc<dyn Store>,
-    oldest: Date,
+    horizon: Horizon,
 ) -> Result<(), Error> {
     let state = PlanState {
         plan: stages.plan.fingerprint(),
         description: description(&stages.pipeline),
-        complete: false,
+        progress: Progress::Clearing,
         timeline: stages.plan.column_texts(),
     };
+    remove(store, state, horizon).await
+}
+
+/// Removes what can be made anew by `state`.
+async fn remove(
+    store: &Arc<dyn Store>,
+    mut state: PlanState,
+    horizon: Horizon,
+) -> Result<(), Error> {
+    // Whoever dies in between leaves word that not everything is removed.
+    state.progress = Progress::Clearing;
     write(&**store, &state).await?;
-    clear(store, oldest).await
+    clear(store, horizon.first_monday()..=Date::MAX).await?;
+    state.progress = Progress::Making;
+    write(&**store, &state).await
 }
 
 /// Makes sure that what is stored and what would be added to it are of one kind. If all is made anew, it need not be: what is stored
@@ -112,7 +135,12 @@ pub(super) async fn check(
     }
     // Shards that make everything anew have said so; merging what they left comes after.
     let may_be_incomplete = is_whole || options.merge_only;
-    if found.plan == plan && (found.complete || may_be_incomplete) {
+    let is_usable = match found.progress {
+        Progress::Complete => true,
+        Progress::Making => may_be_incomplete,
+        Progress::Clearing => false,
+    };
+    if found.plan == plan && is_usable {
         return Ok(());
     }
     let wanted = description(&stages.pipeline);
@@ -120,14 +148,11 @@ pub(super) async fn check(
         return Err(Error::Query(changed(&found, &wanted)));
     }
     let is_first = found.plan.is_empty();
-    found.complete = is_first;
     (found.plan, found.description) = (plan, wanted);
-    // Whoever dies in between leaves word that not everything is there.
-    write(&**store, &found).await?;
-    if !is_first {
-        clear(store, oldest(stages, options.now)).await?;
+    if is_first {
+        return write(&**store, &found).await;
     }
-    Ok(())
+    remove(store, found, Horizon::new(stages, options.now)).await
 }
 
 /// Makes sure that what is stored of a dimension, or of all, is what the pipeline file says.
@@ -161,15 +186,15 @@ pub(crate) async fn check_reader(
 /// Notes that all there is was made by the pipeline file.
 pub(super) async fn complete(stages: &Stages, store: &Arc<dyn Store>) -> Result<(), Error> {
     let mut state = read(&**store).await?.unwrap_or_default();
-    if state.plan == stages.plan.fingerprint() && !state.complete {
-        state.complete = true;
+    if state.plan == stages.plan.fingerprint() && state.progress == Progress::Making {
+        state.progress = Progress::Complete;
         write(&**store, &state).await?;
     }
     Ok(())
 }
 
 fn changed(found: &PlanState, wanted: &[String]) -> String {
-    if !found.complete && found.description == wanted {
+    if found.progress != Progress::Complete && found.description == wanted {
         return "the aggregates were not made anew to their end; run `rowmill aggregate --all`"
             .into();
     }
@@ -183,29 +208,4 @@ fn changed(found: &PlanState, wanted: &[String]) -> String {
         "the pipeline file aggregates otherwise than the stored aggregates; run `rowmill aggregate --all`, which makes them anew from the timeline{}",
         changes.concat()
     )
-}
-
-/// Removes all aggregates that can be made anew: of weeks from the date `oldest` on. What shards left stays too: another one may have
-/// been faster than this process.
-async fn clear(store: &Arc<dyn Store>, oldest: Date) -> Result<(), Error> {
-    const BATCH_ROWS: usize = 10_000;
-    let first = match oldest.monday() {
-        monday if monday == oldest => monday,
-        monday => monday.plus_days(7).unwrap_or(Date::MAX),
-    };
-    let scan = Scan::ranges(all_but_shards()).with_keys_only();
-    let rows = store.scan(table::AGGREGATE, scan).map_err(Error::from);
-    let keys = rows.try_filter_map(|row| async move {
-        let date = AggregateKey::decode(row.key()).map_err(row_error)?.date;
-        Ok::<_, Error>((date >= first).then(|| row.key().to_vec()))
-    });
-    let mut keys = pin!(keys.try_chunks(BATCH_ROWS));
-    while let Some(keys) = keys.try_next().await.map_err(|failed| failed.1)? {
-        let mut batch = MutationBatch::new();
-        for key in &keys {
-            delete(&mut batch, key);
-        }
-        store.apply_all(table::AGGREGATE, batch).await?;
-    }
-    Ok(())
 }

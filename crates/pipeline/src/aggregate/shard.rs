@@ -284,11 +284,16 @@ impl Job<'_> {
         let work = Work::Merge(Arc::new(parts));
         let is_rebuilding = job.kind != Kind::Pending;
         let merged = self.weeks(days, work, is_rebuilding, &seen).await;
-        if self.words_of(job).await? != *words {
+        let left = self.words_of(job).await?;
+        if left.is_empty() && merged.is_err() {
             // Another process has merged them too, and removed what this one was reading.
-            return merged.or_else(|_| Ok(AggregateReport::default()));
+            return Ok(AggregateReport::default());
         }
         let report = merged?;
+        if left != *words {
+            // A shard has begun again; what it leaves is to be merged too.
+            return Ok(report);
+        }
         if report.postponed == 0 {
             self.forget(words).await?;
         }

@@ -8,12 +8,12 @@ use rowmill_model::columns::table;
 use rowmill_model::{Grain, Row};
 use rowmill_pipeline::{
     AggregateOptions, Control, DeleteOptions, Error, ExplainQuery, ExportFormat, ExportTable,
-    Logged, ScanLog, Scope, Stages, StatsQuery, TopQuery, VerifyAggregatesOptions,
-    VerifyAggregatesReport, count_rows, delete_user, explain, export, rebuild_timeline, stats, top,
-    verify, verify_aggregates,
+    Logged, ScanLog, Scope, Shard, Stages, StatsQuery, TopQuery, VerifyAggregatesOptions,
+    VerifyAggregatesReport, apply_changes, count_rows, delete_user, explain, export, plan_tables,
+    rebuild_timeline, stats, top, verify, verify_aggregates, wanted_tables,
 };
 use rowmill_rowkey::Date;
-use rowmill_store::{Chaos, Faulty, Scan, Store, StoreExt as _};
+use rowmill_store::{Chaos, Faulty, ManualClock, MemoryStore, Scan, Store, StoreExt as _};
 
 use crate::{
     aggregate_pending, aggregate_with, aggregation, generated, ingest_all, memory_store, now,
@@ -300,6 +300,52 @@ async fn what_was_aggregated_otherwise_is_not_shown() {
     assert!(exported.await.unwrap_err().is_usage());
 }
 
+/// Where a rule of age has dropped the head of a week, its later days are left alone, although they are not as old.
+#[tokio::test]
+async fn a_week_whose_head_is_too_old_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, late] = [("a.jsonl", 5), ("b.jsonl", 6)]
+        .map(|(name, seed)| generated(folder.path(), name, 300, seed));
+    let stages = stages(&["retention.events_aggregate='10d'"]);
+    let at = |date: &str| date.parse::<Date>().unwrap().start();
+    let clock = Arc::new(ManualClock::new(at("2025-11-04")));
+    let memory = Arc::new(MemoryStore::with_clock(clock.clone()));
+    let wanted = wanted_tables(stages.pipeline());
+    let changes = plan_tables(&*memory, &wanted).await.unwrap();
+    apply_changes(&*memory, &wanted, &changes).await.unwrap();
+    let store: Arc<dyn Store> = memory;
+    let aggregated = async |scope, now: &str| {
+        let options = AggregateOptions {
+            now: at(now),
+            ..aggregation(scope)
+        };
+        aggregate_with(&stages, &store, &options).await.unwrap()
+    };
+    let of_date = async |date: &str| {
+        let rows = table_of(&store, table::AGGREGATE).await;
+        let rows = rows.into_iter().filter(|row| {
+            !row.key().starts_with(b"_partial") && row.key().ends_with(date.as_bytes())
+        });
+        rows.collect::<Vec<_>>()
+    };
+    ingest_all(&stages, &store, &[&first], "first")
+        .await
+        .unwrap();
+    let done = aggregated(Scope::Pending, "2025-11-04").await;
+    assert_eq!((done.expired, done.postponed, done.weeks), (0, 0, 2));
+    let saturday = of_date("2025-11-01").await;
+    // Ten days before are a Wednesday: the Monday before it is gone, and with it what says how far its week is made.
+    clock.set(at("2025-11-08"));
+    ingest_all(&stages, &store, &[&late], "late").await.unwrap();
+    for scope in [Scope::Pending, Scope::All] {
+        let done = aggregated(scope, "2025-11-08").await;
+        assert_eq!((done.postponed, done.weeks), (0, 1), "{done:?}");
+        assert!(done.expired > 0);
+        assert!(saturday.len() > 20 && of_date("2025-11-01").await == saturday);
+        assert_eq!(aggregated(Scope::Pending, "2025-11-08").await.expired, 0);
+    }
+}
+
 /// A partial that is not as its name says is made anew, with all of its week.
 #[tokio::test]
 async fn damaged_partials_are_made_anew() {
@@ -314,12 +360,9 @@ async fn damaged_partials_are_made_anew() {
     }
     aggregate_pending(&stages, &fresh).await.unwrap();
     let expected = aggregates_of(&fresh).await;
-    for (grain, is_removed) in [
-        ("hour", false),
-        ("day", false),
-        ("week", true),
-        ("day", true),
-    ] {
+    let damages = [Some(0), Some(20), None].into_iter();
+    let damages = damages.flat_map(|damage| ["hour", "day", "week"].map(|grain| (grain, damage)));
+    for (number, (grain, damage)) in damages.enumerate() {
         let store = memory_store().await.store;
         let run = first.display().to_string();
         ingest_all(&stages, &store, &[&first], &run).await.unwrap();
@@ -331,23 +374,35 @@ async fn damaged_partials_are_made_anew() {
                 continue;
             }
             let cell = row.cells().next().unwrap();
-            let mut value = cell.value.to_vec();
-            *value.last_mut().unwrap() ^= 1;
-            let mut damage = batch.row(row.key());
-            if is_removed {
-                damage.delete_row();
+            let mut damaged = batch.row(row.key());
+            if let Some(at) = damage {
+                let mut value = cell.value.to_vec();
+                value[at] ^= 1;
+                damaged.set(cell.family, cell.qualifier, cell.timestamp_micros, &value);
             } else {
-                damage.set(cell.family, cell.qualifier, cell.timestamp_micros, &value);
+                damaged.delete_row();
             }
-            damage.finish();
+            damaged.finish();
         }
         assert!(!batch.is_empty());
         store.apply_all(table::AGGREGATE, batch).await.unwrap();
         let run = late.display().to_string();
         ingest_all(&stages, &store, &[&late], &run).await.unwrap();
-        aggregate_pending(&stages, &store).await.unwrap();
+        // Found by one process, or by the last of two shards.
+        let shards = [1, 2][number % 2];
+        for index in 0..shards {
+            let options = AggregateOptions {
+                shard: Shard::new(index, shards).unwrap(),
+                ..aggregation(Scope::Pending)
+            };
+            aggregate_with(&stages, &store, &options).await.unwrap();
+        }
+        assert_eq!(aggregate_pending(&stages, &store).await.unwrap(), 0);
         prove(&stages, &store).await;
-        assert!(aggregates_of(&store).await == expected, "{grain}");
+        assert!(
+            aggregates_of(&store).await == expected,
+            "{grain} {damage:?}"
+        );
     }
 }
 

@@ -1,17 +1,21 @@
 //! Aggregates: however the events came, in whatever parts they were aggregated, and wherever a process died, they are what one
 //! aggregation of everything gives.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use rowmill_model::Row;
+use rowmill_model::columns::table;
 use rowmill_pipeline::{
     AggregateOptions, Control, DeleteOptions, Scope, Shard, Stages, aggregate, delete_user,
     rebuild_timeline,
 };
+use rowmill_rowkey::FactKey;
 use rowmill_store::{Chaos, Faulty, Store};
 
-use crate::aggregates::{LEANER, OTHER, aggregates_of, files, prove, rich};
+use crate::aggregates::{LEANER, OTHER, aggregates_of, files, prove, rich, table_of};
 use crate::{
     aggregate_pending, aggregate_with, aggregation, generated, ingest_all, memory_store, now,
     stages,
@@ -58,6 +62,32 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Aggregates by a process that dies at a write; false if it is done before.
+async fn dies(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    options: &AggregateOptions,
+    at_write: u64,
+) -> bool {
+    let dead = Arc::new(tokio::sync::Notify::new());
+    let notify = Arc::clone(&dead);
+    let chaos = Chaos {
+        kill_at: Some(at_write),
+        ..Chaos::default()
+    };
+    let kill = Arc::new(move || notify.notify_one());
+    let dying: Arc<dyn Store> = Arc::new(Faulty::new(Arc::clone(store), chaos, at_write, kill));
+    let control = Control::default();
+    tokio::select! {
+        biased;
+        () = dead.notified() => true,
+        done = aggregate(stages, &dying, options, &control) => {
+            done.unwrap();
+            false
+        }
+    }
+}
+
 /// One aggregation by some shards, each of which may die once, and be started again.
 async fn aggregate_by(
     stages: &Arc<Stages>,
@@ -77,30 +107,11 @@ async fn aggregate_by(
                 rowmill_rowkey::Timestamp::from_micros(0).unwrap(),
             )
         };
-        if let Some(Death {
-            at_write,
-            is_restarted,
-        }) = death
+        if let Some(death) = death
+            && dies(stages, store, &options, death.at_write).await
+            && !death.is_restarted
         {
-            let dead = Arc::new(tokio::sync::Notify::new());
-            let notify = Arc::clone(&dead);
-            let chaos = Chaos {
-                kill_at: Some(at_write),
-                ..Chaos::default()
-            };
-            let kill = Arc::new(move || notify.notify_one());
-            let dying: Arc<dyn Store> =
-                Arc::new(Faulty::new(Arc::clone(store), chaos, at_write, kill));
-            let control = Control::default();
-            tokio::select! {
-                biased;
-                () = dead.notified() => {
-                    if !is_restarted {
-                        continue;
-                    }
-                }
-                done = aggregate(stages, &dying, &options, &control) => { done.unwrap(); }
-            }
+            continue;
         }
         aggregate_with(stages, store, &options).await.unwrap();
     }
@@ -298,4 +309,82 @@ async fn shards_that_die_at_every_write_leave_what_one_process_leaves() {
         aggregate_pending(&stages, &store).await.unwrap();
         assert!(aggregates_of(&store).await == expected, "{at_write}");
     }
+}
+
+/// Everything is to be made anew by another plan, and whoever does it dies at any write.
+#[tokio::test]
+async fn a_death_while_all_is_made_anew_is_made_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = generated(folder.path(), "a.jsonl", 150, 1);
+    let (before, after) = (rich(), stages(&LEANER));
+    let fresh = memory_store().await.store;
+    ingest_all(&after, &fresh, &[&file], "run").await.unwrap();
+    aggregate_pending(&after, &fresh).await.unwrap();
+    let expected = aggregates_of(&fresh).await;
+    for at_write in 1.. {
+        let store = memory_store().await.store;
+        ingest_all(&before, &store, &[&file], "run").await.unwrap();
+        aggregate_pending(&before, &store).await.unwrap();
+        let all = aggregation(Scope::All);
+        let has_died = dies(&after, &store, &all, at_write).await;
+        if has_died {
+            // Nobody takes for the new plan's what is of the old one.
+            let pending = aggregate_pending(&after, &store).await;
+            assert!(at_write > 10 || pending.is_err(), "{at_write}");
+            aggregate_with(&after, &store, &all).await.unwrap();
+        }
+        assert_eq!(aggregate_pending(&after, &store).await.unwrap(), 0);
+        prove(&after, &store).await;
+        assert!(aggregates_of(&store).await == expected, "{at_write}");
+        if !has_died {
+            assert!(at_write > 10);
+            return;
+        }
+    }
+}
+
+/// An hour loses all its events, whoever aggregates that dies at any write, and the same events come again.
+#[tokio::test]
+async fn an_hour_that_was_empty_for_a_dead_process_is_made_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = generated(folder.path(), "a.jsonl", 6, 1);
+    let stages = rich();
+    let fresh = memory_store().await.store;
+    ingest_all(&stages, &fresh, &[&file], "run").await.unwrap();
+    let users = users_of(&fresh).await;
+    aggregate_pending(&stages, &fresh).await.unwrap();
+    let expected = aggregates_of(&fresh).await;
+    for at_write in 1.. {
+        let store = memory_store().await.store;
+        ingest_all(&stages, &store, &[&file], "run").await.unwrap();
+        aggregate_pending(&stages, &store).await.unwrap();
+        for (number, user_id) in users.iter().enumerate() {
+            let options = DeleteOptions {
+                user_id: user_id.clone(),
+                name: format!("delete {number}"),
+                dry_run: false,
+            };
+            delete_user(&stages, &store, &options, &Control::default())
+                .await
+                .unwrap();
+        }
+        let has_died = dies(&stages, &store, &aggregation(Scope::Pending), at_write).await;
+        let again = folder.path().join(format!("{at_write}.jsonl"));
+        std::fs::copy(&file, &again).unwrap();
+        ingest_all(&stages, &store, &[&again], "again")
+            .await
+            .unwrap();
+        aggregate_pending(&stages, &store).await.unwrap();
+        assert!(aggregates_of(&store).await == expected, "{at_write}");
+        if !has_died {
+            assert!(at_write > 4);
+            return;
+        }
+    }
+}
+
+async fn users_of(store: &Arc<dyn Store>) -> BTreeSet<String> {
+    let facts = table_of(store, table::FACT).await;
+    let user = |row: &Row| FactKey::decode(row.key()).unwrap().user_id.into_owned();
+    facts.iter().map(user).collect()
 }
