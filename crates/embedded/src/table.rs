@@ -15,7 +15,7 @@ use crate::scan::emptied_by;
 
 /// From so many rows or bytes on, a batch is sorted and written as finished tables of the tree instead of through the journal.
 pub(crate) const BULK_ROWS: usize = 4_096;
-const BULK_BYTES: usize = 4 << 20;
+const BULK_BYTES: usize = 8 << 20;
 
 pub(crate) struct Table {
     schema: RwLock<Arc<TableSchema>>,

@@ -374,15 +374,15 @@ async fn damaged_partials_are_made_anew() {
                 continue;
             }
             let cell = row.cells().next().unwrap();
-            let mut damaged = batch.row(row.key());
+            let mut broken = batch.row(row.key());
             if let Some(at) = damage {
                 let mut value = cell.value.to_vec();
                 value[at] ^= 1;
-                damaged.set(cell.family, cell.qualifier, cell.timestamp_micros, &value);
+                broken.set(cell.family, cell.qualifier, cell.timestamp_micros, &value);
             } else {
-                damaged.delete_row();
+                broken.delete_row();
             }
-            damaged.finish();
+            broken.finish();
         }
         assert!(!batch.is_empty());
         store.apply_all(table::AGGREGATE, batch).await.unwrap();
