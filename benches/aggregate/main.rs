@@ -130,25 +130,39 @@ impl Bench {
         (name(0), (1..parts.len()).map(name).collect())
     }
 
-    fn new_hour(&self, stream: &Path, days: u32) -> (f64, u64) {
+    /// A store with so many days of history, aggregated.
+    fn grown(&self, stream: &Path, days: u32) -> Grown {
         let (history, hours) = self.history(stream, days);
-        let store = self.open(&format!("history {days}"));
+        let name = format!("history {days}");
+        let store = self.open(&name);
         self.ingest(&store, &history);
         self.aggregate(&store, Scope::Pending);
         // The engine merges its runs after so much was written at once; an hour that comes in daily work does not meet that.
         drop(store);
-        let store = self.open(&format!("history {days}"));
-        std::thread::sleep(Duration::from_secs(5));
-        let (mut times, mut events) = (Vec::new(), 0);
-        for hour in hours {
-            self.ingest(&store, &hour);
-            let (time, done) = self.aggregate(&store, Scope::Pending);
-            assert_eq!((done.hours, done.days, done.weeks), (1, 1, 1));
-            times.push(time.as_secs_f64() * 1e3);
-            events += done.events;
+        Grown {
+            days,
+            store: self.open(&name),
+            hours,
+            times: Vec::new(),
         }
-        (median(times), events / 6)
     }
+
+    /// Ingests and aggregates an hour, the `at`th of those that came after the history.
+    fn new_hour(&self, grown: &mut Grown, at: usize) -> u64 {
+        self.ingest(&grown.store, &grown.hours[at]);
+        let (time, done) = self.aggregate(&grown.store, Scope::Pending);
+        assert_eq!((done.hours, done.days, done.weeks), (1, 1, 1));
+        grown.times.push(time.as_secs_f64() * 1e3);
+        done.events
+    }
+}
+
+/// A store with a history, hours that come after it, and how long aggregating these took.
+struct Grown {
+    days: u32,
+    store: Arc<dyn Store>,
+    hours: Vec<PathBuf>,
+    times: Vec<f64>,
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -168,15 +182,33 @@ fn main() {
         folder: tempfile::tempdir().unwrap(),
     };
     whole(&bench, events, rounds);
+    new_hours(&bench, events / 30);
+}
+
+/// One new hour after histories of several lengths, by turns, so that what else the machine does meets all of them.
+fn new_hours(bench: &Bench, events_a_day: u64) {
+    let stream = bench.stream(events_a_day);
+    let mut histories: Vec<Grown> = [1, 10, 30, 90]
+        .into_iter()
+        .map(|days| bench.grown(&stream, days))
+        .collect();
+    std::thread::sleep(Duration::from_secs(5));
+    let mut events = 0;
+    for at in 0..histories[0].hours.len() {
+        for grown in &mut histories {
+            events += bench.new_hour(grown, at);
+        }
+    }
+    let hours = histories.iter().map(|it| it.times.len() as u64);
+    let events = events / hours.sum::<u64>();
     println!(
-        "\n| days of history | one new hour, ms, median of six | to one day |\n|---:|---:|---:|"
+        "\n| days of history | one new hour of {events} events, ms, median of six | to one day |"
     );
-    let stream = bench.stream(events / 30);
-    let mut of_one_day = None;
-    for days in [1, 10, 30, 90] {
-        let (ms, events) = bench.new_hour(&stream, days);
-        let ratio = ms / *of_one_day.get_or_insert(ms);
-        println!("| {days} | {ms:.1} ({events} events) | {ratio:.2} |");
+    println!("|---:|---:|---:|");
+    let of_one_day = median(histories[0].times.clone());
+    for Grown { days, times, .. } in histories {
+        let ms = median(times);
+        println!("| {days} | {ms:.1} | {:.2} |", ms / of_one_day);
     }
 }
 
@@ -203,10 +235,16 @@ fn whole(bench: &Bench, events: u64, rounds: u64) {
             #[expect(clippy::cast_precision_loss, reason = "a rate")]
             let rate = done.events as f64 / time.as_secs_f64();
             println!("everything: {rate:.0} events/s, {} rows", done.rows);
+            drop(store);
+            if round + 1 < rounds {
+                // What is not written to the disk yet need not be.
+                std::fs::remove_dir_all(bench.folder.path().join(name(round))).unwrap();
+            }
             rate
         })
         .collect();
     println!("everything, median: {:.0} events/s", median(rates));
+    std::fs::remove_dir_all(bench.folder.path().join("ingested")).unwrap();
     let store = bench.open(&name(rounds - 1));
     let (mut point, mut board) = (Vec::new(), Vec::new());
     for number in 0_i32..200 {
