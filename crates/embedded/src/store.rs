@@ -84,6 +84,8 @@ impl EmbeddedStore {
             .cache_size(CACHE_BYTES)
             // With two threads the engine's first one spins for as long as the second one merges runs.
             .worker_threads(1)
+            // The journal is read once at most, and soon removed.
+            .journal_compression(CompressionType::None)
             .open()
             .map_err(|error| error::open(folder, error))?;
         let catalog = Catalog::open(&database)?;
