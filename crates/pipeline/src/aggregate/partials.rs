@@ -21,7 +21,9 @@ use rowmill_model::{MutationBatch, Row};
 use rowmill_rowkey::{AggregateKey, Date, DimensionValue, Hour, KeyRange, PARTIAL_DIMENSION};
 use rowmill_store::{Error as StoreError, Scan, Store, StoreExt as _};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::fold::Folder;
 use super::row_error;
 use crate::error::Error;
 use crate::spool::Spool;
@@ -43,6 +45,14 @@ pub(crate) struct Version {
 impl Version {
     /// The version of a partial that says that nothing is left of the period: it stands until the head no longer names the one before.
     const EMPTIED: Self = Self { hash: 0, chunks: 1 };
+
+    /// Another name for the same, which only the process of this name gives.
+    fn of_process(self, name: &str) -> Self {
+        Self {
+            hash: self.hash ^ xxh3_64(name.as_bytes()),
+            ..self
+        }
+    }
 
     /// The version of what is in a spool; none if that is nothing.
     pub(crate) fn of(spool: &Spool) -> Option<Self> {
@@ -269,18 +279,56 @@ pub(crate) async fn write(
     spool: &Spool,
     batch: &mut MutationBatch,
 ) -> Result<(), Error> {
+    match Version::of(spool) {
+        Some(version) => write_as(store, owner, version, spool, batch).await,
+        None => Ok(()),
+    }
+}
+
+/// The same under a name that only this process gives, so that nobody removes it who has not read it; also of nothing.
+pub(crate) async fn write_own(
+    folder: &Folder,
+    owner: Owner,
+    spool: &Spool,
+    process: &str,
+    batch: &mut MutationBatch,
+) -> Result<(), Error> {
     let Some(version) = Version::of(spool) else {
+        let version = Version::EMPTIED.of_process(process);
+        let nothing = folder.plan.chunk_of_nothing();
+        write_chunk(owner, version, 0, &nothing, batch);
         return Ok(());
     };
+    let version = version.of_process(process);
+    write_as(&folder.store, owner, version, spool, batch).await
+}
+
+async fn write_as(
+    store: &Arc<dyn Store>,
+    owner: Owner,
+    version: Version,
+    spool: &Spool,
+    batch: &mut MutationBatch,
+) -> Result<(), Error> {
     for index in 0..version.chunks {
         let chunk = spool.chunk(index)?.expect("there is a chunk at each index");
-        let mut row = batch.row(&owner.key(version, index));
-        let time = owner.date().start().cell_micros();
-        row.set(owner.family(), CHUNK, time, &chunk);
-        row.finish();
+        write_chunk(owner, version, index, &chunk, batch);
         flush(store, batch, BATCH_BYTES).await?;
     }
     Ok(())
+}
+
+fn write_chunk(
+    owner: Owner,
+    version: Version,
+    index: usize,
+    chunk: &[u8],
+    batch: &mut MutationBatch,
+) {
+    let mut row = batch.row(&owner.key(version, index));
+    let time = owner.date().start().cell_micros();
+    row.set(owner.family(), CHUNK, time, chunk);
+    row.finish();
 }
 
 /// Writes a batch once it has so many bytes.
@@ -299,10 +347,7 @@ pub(crate) async fn flush(
 
 /// Adds word to a batch that nothing is left of what was current.
 pub(crate) fn write_emptied(plan: &Plan, owner: Owner, batch: &mut MutationBatch) {
-    let mut row = batch.row(&owner.key(Version::EMPTIED, 0));
-    let time = owner.date().start().cell_micros();
-    row.set(owner.family(), CHUNK, time, &plan.chunk_of_nothing());
-    row.finish();
+    write_chunk(owner, Version::EMPTIED, 0, &plan.chunk_of_nothing(), batch);
 }
 
 /// Adds the removal of that word to a batch.

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use super::claim::{Claim, Standing};
 use super::head::Head;
 use super::partials::{
-    Merging, Owner, Source, Version, flush, remove_emptied, write, write_emptied,
+    Merging, Owner, Source, Version, flush, remove_emptied, write, write_emptied, write_own,
 };
 use super::shard::ShardPart;
 use super::stored::Partials;
@@ -306,6 +306,8 @@ impl Run {
                 return self.postpone(days).await;
             }
             self.remove_old(&head, days).await?;
+        } else {
+            self.remove_old(&self.claim.head, days).await?;
         }
         self.claim.release(&**store).await?;
         if self.week.is_anew {
@@ -363,21 +365,29 @@ impl Run {
         Ok(head)
     }
 
-    /// Leaves word of all that was done of the week, after another process came in between: it may have removed it.
+    /// Leaves word of all that was done of the week, after another process came in between, which may not have seen all of it, and may
+    /// remove what it saw.
     async fn postpone(&self, days: &[Day]) -> Result<Outcome, Error> {
-        let store = &self.week.folder.store;
-        self.claim.renew(&**store).await?;
-        let mut batch = MutationBatch::new();
-        for (period, spool) in self.stored.all_strays() {
-            write(store, Owner::Period(period), spool, &mut batch).await?;
+        let Week { folder, name, .. } = &self.week;
+        self.claim.renew(&*folder.store).await?;
+        let own = days.iter().flat_map(|day| &day.hours);
+        let own = own.map(|(hour, spool)| (*hour, spool));
+        let strays = self.stored.all_strays();
+        let strays = strays.filter_map(|(period, spool)| match period {
+            Period::Hour(hour) => Some((hour, spool)),
+            Period::Day(_) | Period::Week(_) => None,
+        });
+        let (mut hours, mut batch) = (BTreeSet::new(), MutationBatch::new());
+        for (number, (hour, spool)) in own.chain(strays).enumerate() {
+            hours.insert(hour);
+            let (owner, name) = (
+                Owner::Period(Period::Hour(hour)),
+                format!("{name} {number}"),
+            );
+            write_own(folder, owner, spool, &name, &mut batch).await?;
         }
-        flush(store, &mut batch, 0).await?;
-        let mut hours = BTreeSet::new();
-        for day in days {
-            self.write_hours(&day.hours).await?;
-            hours.extend(day.hours.iter().map(|(hour, _)| *hour));
-        }
-        mark(&**store, &format!("postponed {}", self.week.name), &hours).await?;
+        flush(&folder.store, &mut batch, 0).await?;
+        mark(&*folder.store, &format!("postponed {name}"), &hours).await?;
         Ok(Outcome::Postponed)
     }
 }

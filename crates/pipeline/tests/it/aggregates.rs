@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rowmill_aggregate::Period;
 use rowmill_model::columns::table;
-use rowmill_model::{Grain, Row};
+use rowmill_model::{Grain, Row, Value};
 use rowmill_pipeline::{
     AggregateOptions, Control, DeleteOptions, Error, ExplainQuery, ExportFormat, ExportTable,
     Logged, ScanLog, Scope, Shard, Stages, StatsQuery, TopQuery, VerifyAggregatesOptions,
@@ -716,6 +716,21 @@ async fn a_number_is_explained() {
     aggregate_pending(&stages, &store).await.unwrap();
     let found = explain(&stages, &store, &query).await.unwrap();
     assert_eq!(found.stored.unwrap().figures.count(), found.events);
+    // Of sessions it is the events that are in one.
+    let query = ExplainQuery {
+        dimension: "_sessions".into(),
+        ..query
+    };
+    let found = explain(&stages, &store, &query).await.unwrap();
+    let figures = found.stored.unwrap().figures;
+    let names = stages.plan().layout_of("_sessions").figure_names();
+    let mean = names.iter().position(|name| name == "events_avg").unwrap();
+    let Value::Float(mean) = figures.value(mean) else {
+        panic!("{figures:?}")
+    };
+    #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
+    let (sessions, events) = (figures.count() as f64, found.events as f64);
+    assert!((mean * sessions - events).abs() < 1e-6 && sessions > 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

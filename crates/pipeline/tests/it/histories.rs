@@ -280,7 +280,7 @@ async fn race(seed: u64) -> u64 {
 #[test]
 fn processes_that_know_nothing_of_each_other_lose_nothing() {
     let mut postponed = 0;
-    for seed in 0..8 {
+    for seed in 0..24 {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().start_paused(true).build().unwrap();
         postponed += runtime.block_on(race(seed));
