@@ -105,6 +105,14 @@ impl Layout {
         }
     }
 
+    /// The columns that hold figures of days and weeks, and what their cells hold.
+    pub fn columns(&self) -> Vec<(String, ValueType)> {
+        let figures = self.figures.iter();
+        figures
+            .map(|plan| (plan.name.clone(), plan.value_type))
+            .collect()
+    }
+
     /// The names of what [`Layout::figures`] gives: `count`, the distinct counts, and each statistic of each measure.
     pub fn figure_names(&self) -> Vec<String> {
         self.figures.iter().map(|plan| plan.name.clone()).collect()

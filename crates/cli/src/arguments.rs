@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rowmill_model::RejectLimit;
-use rowmill_pipeline::DUPLICATE_WINDOW;
+use rowmill_pipeline::{DUPLICATE_WINDOW, Shard};
 use rowmill_rowkey::{Date, Timestamp};
 use rowmill_store::Chaos;
 
 pub(crate) use aggregates::{
     AggregateArguments, CountArguments, DeleteArguments, ExplainArguments, Query, QueryArguments,
-    StatsArguments, TopArguments, UserArguments,
+    StatsArguments, TaskVariables, TopArguments, UserArguments,
 };
 pub(crate) use letters::{
     Dlq, ExportLetters, LetterFilterArguments, ListLetters, PurgeArguments, ReplayArguments, Runs,
@@ -154,6 +154,9 @@ pub(crate) enum Command {
     /// Make the store's tables what the pipeline file says, show them, or drop them
     #[command(subcommand)]
     Tables(Tables),
+    /// What the pipeline file asks of a store, for what makes it
+    #[command(subcommand)]
+    Schema(Schema),
     /// Make up listening events: the same bytes for the same seed, for ever
     Generate(GenerateArguments),
 }
@@ -176,6 +179,9 @@ pub(crate) struct InputArguments {
     /// What the files hold; by extension and a look inside without it
     #[arg(long, value_enum)]
     pub(crate) input_format: Option<InputFormat>,
+    /// Be content when a directory, a pattern or a prefix names no file, as one where files are yet to land
+    #[arg(long)]
+    pub(crate) allow_none: bool,
     /// Stop when more records than this are rejected: a count, or a share such as 5%, judged from 1,000 records on
     #[arg(long, value_name = "COUNT|SHARE")]
     pub(crate) max_rejects: Option<RejectLimit>,
@@ -194,6 +200,12 @@ pub(crate) struct IngestArguments {
     /// Do everything but write
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Take only the inputs of shard I, from 0, of N that run side by side. Taken from `CLOUD_RUN_TASK_INDEX` and `_COUNT`, or
+    /// `JOB_COMPLETION_INDEX` and `_COUNT`, if those are set
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
+    #[command(flatten)]
+    pub(crate) task: TaskVariables,
     /// Ingest also what is done already, as a new run
     #[arg(long)]
     pub(crate) again: bool,
@@ -230,6 +242,19 @@ pub(crate) enum Tables {
     Describe,
     /// Drop tables and all their rows
     Drop(DropTablesArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schema {
+    /// Print tables and families, and what may be dropped of each; needs no store
+    Export(ExportSchemaArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportSchemaArguments {
+    /// As the variables `tables` and `columns` of Terraform's modules, for a file such as tables.auto.tfvars.json
+    #[arg(long)]
+    pub(crate) terraform: bool,
 }
 
 #[derive(Debug, Args)]

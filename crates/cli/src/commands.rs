@@ -10,12 +10,13 @@ mod ingest;
 mod ledger;
 mod query;
 mod runs;
+mod schema;
 mod tables;
 mod verify;
 
 use anyhow::Result;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Schema};
 use crate::exit::ExitStatus;
 use crate::printer::Printer;
 
@@ -35,6 +36,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &mut Printer) -> Result<E
         Command::Runs(runs) => runs::run(&global, &runs, printer).await,
         Command::Verify(arguments) => verify::run(&global, &arguments, printer).await,
         Command::Tables(arguments) => tables::run(&global, &arguments, printer).await,
+        Command::Schema(Schema::Export(arguments)) => schema::export(&global, &arguments, printer),
         Command::Generate(arguments) => generate::run(&arguments, printer),
     }?;
     printer.finish()?;

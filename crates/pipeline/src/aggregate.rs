@@ -36,6 +36,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::marks::{Marks, clear, marks};
 use crate::parts::spawned;
+use crate::shard::Shard;
 use crate::spool::Room;
 use crate::stages::Stages;
 use fold::Folder;
@@ -45,7 +46,6 @@ use week::{Changes, Outcome, Week, Work};
 
 pub(crate) use partials::{Merging, Source};
 pub(crate) use plan_state::{check_reader, narrow_timeline, start_anew};
-pub use shard::Shard;
 
 /// Which hours to aggregate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,6 +20,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A directory or pattern names no file.
+    #[error("{name}: {problem}")]
+    NoMatch {
+        /// The directory or pattern.
+        name: String,
+        /// What there is none of.
+        problem: &'static str,
+    },
     /// A file that is done cannot be read, and must be to tell the duplicates of those after it.
     #[error(
         "{name}: it was read by the run that is taken up, and cannot be read now to tell duplicates of it: {problem}"
@@ -81,6 +89,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a directory, pattern or prefix names nothing, which may come with time.
+    pub(crate) fn is_no_match(&self) -> bool {
+        matches!(
+            self,
+            Self::NoMatch { .. } | Self::Objects(rowmill_objects::Error::NotFound { .. })
+        )
+    }
+
     /// Whether the caller's request or configuration is at fault, and nothing was done.
     pub fn is_usage(&self) -> bool {
         let is_of_file =
@@ -94,6 +110,7 @@ impl Error {
                 self,
                 Self::Pipeline(_)
                     | Self::Input { .. }
+                    | Self::NoMatch { .. }
                     | Self::Header { .. }
                     | Self::StoreUri { .. }
                     | Self::Query(_)

@@ -175,9 +175,33 @@ pub async fn ingest(
     // A failure that keeps the run from being recorded is the one that ended it, most likely.
     let report = ended?;
     recorded?;
-    let Ledger { read, written, .. } = report.ledger;
-    tracing::info!(run = options.run, read, written, "ingested");
+    log(&options.run, &report);
     Ok(report)
+}
+
+/// What alerts and dashboards are made of: their filters name this message and these fields.
+fn log(run: &str, report: &IngestReport) {
+    let Ledger {
+        read,
+        written,
+        duplicate,
+        filtered,
+        ..
+    } = report.ledger;
+    let (rejected, status) = (report.ledger.rejected(), report.status().name());
+    #[expect(clippy::cast_precision_loss, reason = "a share, for people")]
+    let rejected_share = rejected as f64 / read.max(1) as f64;
+    tracing::info!(
+        run,
+        read,
+        written,
+        duplicate,
+        filtered,
+        rejected,
+        rejected_share,
+        status,
+        "ingested"
+    );
 }
 
 /// Does everything that [`ingest`] does, but writes nothing and needs no store.

@@ -12,6 +12,7 @@ use walkdir::WalkDir;
 
 use crate::error::Error;
 use crate::file_ledger::Stamp;
+use crate::shard::Shard;
 use crate::source::{Bytes, Source, peek};
 use crate::stages::Stages;
 
@@ -37,20 +38,32 @@ pub struct Inputs {
     storage: Endpoint,
 }
 
+/// How inputs are looked for.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// What all of them hold; what each says it does, if none.
+    pub format: Option<Format>,
+    /// Which service has the objects.
+    pub storage: Endpoint,
+    /// Whether a directory, pattern or prefix may name none at all.
+    pub may_be_none: bool,
+}
+
 impl Inputs {
     /// The files that `arguments` name: paths, directories, patterns such as `logs/*.json`, or `-`. A file named twice is
     /// read once.
     pub fn find(arguments: &[String], format: Option<Format>) -> Result<Self, Error> {
-        Self::find_with(arguments, format, &Endpoint::Service)
+        let search = Search {
+            format,
+            ..Search::default()
+        };
+        Self::find_with(arguments, &search)
     }
 
-    /// The same, and objects such as `gs://bucket/plays/*.jsonl.gz` of the service that `storage` says. To find objects it must be
-    /// called within a Tokio runtime, on a thread that may block.
-    pub fn find_with(
-        arguments: &[String],
-        format: Option<Format>,
-        storage: &Endpoint,
-    ) -> Result<Self, Error> {
+    /// The same, and objects such as `gs://bucket/plays/*.jsonl.gz`. To find objects it must be called within a Tokio runtime, on a
+    /// thread that may block.
+    pub fn find_with(arguments: &[String], search: &Search) -> Result<Self, Error> {
+        let (format, storage) = (search.format, &search.storage);
         let mut found = Self {
             storage: storage.clone(),
             ..Self::default()
@@ -58,9 +71,13 @@ impl Inputs {
         let (mut names, mut files) = (HashSet::new(), HashSet::new());
         for argument in arguments {
             let inputs = if ObjectUri::is_meant(argument) {
-                found.objects(argument, format, storage)?
+                found.objects(argument, format, storage)
             } else {
-                found.named(argument, format)?
+                found.named(argument, format)
+            };
+            let inputs = match inputs {
+                Err(error) if search.may_be_none && error.is_no_match() => Vec::new(),
+                inputs => inputs?,
             };
             for input in inputs {
                 let is_new = names.insert(input.name.clone());
@@ -74,6 +91,23 @@ impl Inputs {
             }
         }
         Ok(found)
+    }
+
+    /// Only those that are a shard's; the others are those of processes beside this one.
+    pub fn of_shard(mut self, shard: Shard) -> Result<Self, Error> {
+        let is_stdin = |input: &&Input| matches!(input.source, Source::Stdin);
+        if let Some(input) = self.list.iter().find(is_stdin)
+            && !shard.is_alone()
+        {
+            return Err(Error::Input {
+                name: input.name.clone(),
+                problem: format!(
+                    "standard input is each process's own, so none is shard {shard}'s"
+                ),
+            });
+        }
+        self.list.retain(|input| shard.owns_input(&input.name));
+        Ok(self)
     }
 
     /// The length of all files together.
@@ -179,10 +213,9 @@ impl Inputs {
             }
         }
         if inputs.is_empty() {
-            return Err(Error::Input {
+            return Err(Error::NoMatch {
                 name: path.display().to_string(),
-                problem: "holds no file whose name ends with csv, tsv, json, jsonl or ndjson"
-                    .to_owned(),
+                problem: "holds no file whose name ends with csv, tsv, json, jsonl or ndjson",
             });
         }
         Ok(inputs)
@@ -209,7 +242,10 @@ fn pattern(argument: &str, format: Option<Format>) -> Result<Vec<Input>, Error> 
         }
     }
     if inputs.is_empty() {
-        Err(problem("no file matches the pattern".into()))
+        Err(Error::NoMatch {
+            name: argument.to_owned(),
+            problem: "no file matches the pattern",
+        })
     } else {
         Ok(inputs)
     }

@@ -12,7 +12,7 @@ use crate::content::{Relation, compare};
 use crate::digest::Sum;
 use crate::error::Error;
 use crate::file_ledger::{FileLedger, FileStatus};
-use crate::input::{Inputs, Prepared, PreparedInputs};
+use crate::input::{Inputs, Prepared, PreparedInputs, Search};
 use crate::letter;
 use crate::runs::{FileLedgers, RunKind, find_run, ledgers_of};
 use crate::stages::Stages;
@@ -340,10 +340,14 @@ async fn remembered(
     ledger: FileLedger,
     storage: &Endpoint,
 ) -> Result<Task, Error> {
-    let (stages, storage, name) = (Arc::clone(stages), storage.clone(), ledger.file.clone());
-    let format = Format::named(&ledger.format);
+    let (stages, name) = (Arc::clone(stages), ledger.file.clone());
+    let search = Search {
+        format: Format::named(&ledger.format),
+        storage: storage.clone(),
+        ..Search::default()
+    };
     let prepared = tokio::task::spawn_blocking(move || {
-        let inputs = Inputs::find_with(std::slice::from_ref(&name), format, &storage)?;
+        let inputs = Inputs::find_with(std::slice::from_ref(&name), &search)?;
         inputs.prepare(&stages)
     });
     let prepared = prepared.await.expect("looking at an input does not panic");

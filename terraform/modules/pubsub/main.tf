@@ -11,12 +11,14 @@ data "google_project" "this" {
 resource "google_pubsub_topic" "events" {
   project                    = var.project_id
   name                       = var.name
+  kms_key_name               = var.kms_key
   message_retention_duration = local.retention
 }
 
 resource "google_pubsub_topic" "dead_letters" {
   project                    = var.project_id
   name                       = "${var.name}-dead"
+  kms_key_name               = var.kms_key
   message_retention_duration = local.retention
 }
 

@@ -74,3 +74,14 @@ variable "retention_days" {
     error_message = "retention_days must be a whole number from 1 to 31."
   }
 }
+
+variable "kms_key" {
+  description = "Full name of the key that messages are encrypted by; null for Google's."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key == null ? true : can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "kms_key must be a key's full name: projects/P/locations/L/keyRings/R/cryptoKeys/K."
+  }
+}

@@ -1,4 +1,7 @@
 locals {
+  # What GitHub's token of a job in that environment of that repository says.
+  github_subject = var.github == null ? null : "repo:${var.github.repository}:environment:${var.github.environment}"
+
   accounts = {
     ingest    = "Reads inputs, writes facts, the timeline, dead letters and its own state."
     aggregate = "Reads facts and the timeline, writes aggregates."
@@ -110,7 +113,7 @@ resource "google_iam_workload_identity_pool_provider" "github" {
     "attribute.repository" = "assertion.repository"
   }
   # Every repository on GitHub gets its tokens from the same issuer.
-  attribute_condition = "assertion.repository == '${var.github.repository}'"
+  attribute_condition = "assertion.sub == '${local.github_subject}'"
 
   oidc {
     issuer_uri = "https://token.actions.githubusercontent.com"
@@ -122,5 +125,5 @@ resource "google_service_account_iam_member" "github_is_deploy" {
 
   service_account_id = google_service_account.this["deploy"].name
   role               = "roles/iam.workloadIdentityUser"
-  member             = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.github[0].name}/subject/repo:${var.github.repository}:environment:${var.github.environment}"
+  member             = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.github[0].name}/subject/${local.github_subject}"
 }

@@ -1,6 +1,8 @@
 output "emails" {
   description = "The accounts' addresses, by what they are for."
-  value       = { for name, account in google_service_account.this : name => account.email }
+  # Put together, so that they are known before the accounts are made; whoever takes one waits for it all the same.
+  value      = { for name, account in google_service_account.this : name => "${account.account_id}@${var.project_id}.iam.gserviceaccount.com" }
+  depends_on = [google_service_account.this]
 }
 
 output "workload_identity_provider" {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use rowmill_model::{GcRule, RetentionSpec};
 use rowmill_pipeline::{
-    Control, Error, IngestOptions, IngestReport, Inputs, OpenStore, PreparedInputs, Scope, Stages,
-    aggregate, check as check_inputs, ingest,
+    Control, Error, IngestOptions, IngestReport, Inputs, OpenStore, PreparedInputs, Scope, Search,
+    Shard, Stages, aggregate, check as check_inputs, ingest,
 };
 use rowmill_store::{Clock as _, SystemClock};
 
@@ -24,7 +24,7 @@ pub(crate) async fn check(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
-    let inputs = prepare(global, &stages, arguments, printer).await?;
+    let inputs = prepare(global, &stages, arguments, Shard::ALONE, printer).await?;
     let control = session::control();
     let options = options(&stages, arguments);
     let progress = Progress::watch("reading", &control, inputs.bytes(), printer.is_quiet());
@@ -91,19 +91,21 @@ async fn prepare(
     global: &Global,
     stages: &Arc<Stages>,
     arguments: &InputArguments,
+    shard: Shard,
     printer: &Printer,
 ) -> Result<PreparedInputs> {
     if printer.format() == Some(Format::Csv) {
         return Err(UsageError("a ledger is printed as a table or as json".into()).into());
     }
-    let (names, format) = (
-        arguments.inputs.clone(),
-        arguments.input_format.map(Into::into),
-    );
-    let (stages, storage) = (Arc::clone(stages), session::storage(global));
+    let (stages, names) = (Arc::clone(stages), arguments.inputs.clone());
+    let search = Search {
+        format: arguments.input_format.map(Into::into),
+        storage: session::storage(global),
+        may_be_none: arguments.allow_none,
+    };
     // A pipe may keep this waiting, which must not keep Ctrl-C waiting.
     let prepared = tokio::task::spawn_blocking(move || {
-        let inputs = Inputs::find_with(&names, format, &storage)?;
+        let inputs = Inputs::find_with(&names, &search)?.of_shard(shard)?;
         let left_out = inputs.left_out;
         Ok::<_, Error>((inputs.prepare(&stages)?, left_out))
     });
@@ -134,7 +136,12 @@ async fn read(
     control: &Control,
     printer: &Printer,
 ) -> Result<(OpenStore, IngestReport)> {
-    let inputs = prepare(global, stages, &arguments.input, printer).await?;
+    let shard = match arguments.shard {
+        None => arguments.task.shard().map_err(UsageError)?,
+        given => given,
+    };
+    let shard = shard.unwrap_or(Shard::ALONE);
+    let inputs = prepare(global, stages, &arguments.input, shard, printer).await?;
     let store = session::store(global).await?;
     let options = IngestOptions {
         again: arguments.again,

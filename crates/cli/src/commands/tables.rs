@@ -135,17 +135,10 @@ async fn describe(global: &Global, printer: &mut Printer) -> Result<ExitStatus> 
     let store = session::bare_store(global).await?;
     let tables = store.admin.tables().await?;
     if !printer.is_for_people() {
-        for table in &tables {
-            printer.json(&json!({"table": table.name, "families": families(table)}))?;
-        }
+        print_families(&tables, printer)?;
         return Ok(ExitStatus::Done);
     }
-    let header = ["table", "family", "keeps"].map(str::to_owned);
-    let rows = tables.iter().flat_map(|table| {
-        let families = table.families.iter();
-        families.map(|(family, rule)| vec![table.name.clone(), family.clone(), rule.to_string()])
-    });
-    printer.plain_table(&header, rows.collect())?;
+    print_families(&tables, printer)?;
     let changes = plan_tables(&*store.admin, &wanted).await?;
     if changes.is_empty() {
         printer.say("the tables are as the pipeline file says");
@@ -156,6 +149,21 @@ async fn describe(global: &Global, printer: &mut Printer) -> Result<ExitStatus> 
         }
     }
     Ok(ExitStatus::Done)
+}
+
+/// Prints the families of tables, and what of each is kept.
+pub(super) fn print_families(tables: &[TableSchema], printer: &mut Printer) -> std::io::Result<()> {
+    if !printer.is_for_people() {
+        return tables.iter().try_for_each(|table| {
+            printer.json(&json!({"table": table.name, "families": families(table)}))
+        });
+    }
+    let header = ["table", "family", "keeps"].map(str::to_owned);
+    let rows = tables.iter().flat_map(|table| {
+        let families = table.families.iter();
+        families.map(|(family, rule)| vec![table.name.clone(), family.clone(), rule.to_string()])
+    });
+    printer.plain_table(&header, rows.collect())
 }
 
 async fn drop_tables(

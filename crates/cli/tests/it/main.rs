@@ -4,6 +4,7 @@
 mod aggregates;
 mod bigtable;
 mod commands;
+mod deployment;
 mod dlq;
 mod errors;
 mod killed;

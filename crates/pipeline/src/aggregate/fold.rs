@@ -12,9 +12,10 @@ use rowmill_rowkey::{Date, Hour, KeyRange, TIMELINE_BUCKETS, TimelineKey};
 use rowmill_store::{Error as StoreError, Scan, Store};
 
 use super::partials::{Merging, Source};
-use super::{Shard, row_error};
+use super::row_error;
 use crate::control::Control;
 use crate::error::Error;
+use crate::shard::Shard;
 use crate::spool::{Room, Spool};
 
 /// What folds hours.

@@ -7,7 +7,6 @@
 //! An hour is merged only while all marks that its shards saw are still there: if one is gone, somebody else has aggregated it since.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use rowmill_model::MutationBatch;
@@ -21,55 +20,6 @@ use super::week::Work;
 use super::{AggregateReport, Days, Job, Scope, row_error};
 use crate::error::Error;
 use crate::marks::{Marks, mark, marks};
-
-/// Which part of the work a process does: shard `index` of `count`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
-    index: u32,
-    count: u32,
-}
-
-impl Shard {
-    /// The one process that does everything.
-    pub const ALONE: Self = Self { index: 0, count: 1 };
-
-    /// The most shards there can be.
-    pub const COUNT_MAX: u32 = 10_000;
-
-    /// Shard `index`, from 0, of `count`; none if there is no such shard.
-    pub fn new(index: u32, count: u32) -> Option<Self> {
-        (index < count && count <= Self::COUNT_MAX).then_some(Self { index, count })
-    }
-
-    /// Whether it has no others beside it.
-    pub fn is_alone(self) -> bool {
-        self.count == 1
-    }
-
-    /// Whether a bucket of an hour is this shard's. Every bucket of every hour is exactly one shard's.
-    pub fn owns(self, hour: Hour, bucket: u8) -> bool {
-        const MICROS_PER_HOUR: i64 = 3_600_000_000;
-        let hours = hour.start().micros() / MICROS_PER_HOUR;
-        let unit = hours * i64::from(rowmill_rowkey::TIMELINE_BUCKETS) + i64::from(bucket);
-        unit.rem_euclid(i64::from(self.count)) == i64::from(self.index)
-    }
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    /// `0/4` to `3/4`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text
-            .split_once('/')
-            .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
-        let shard = parts.and_then(|(index, count)| Self::new(index, count));
-        shard.ok_or_else(|| {
-            let most = Self::COUNT_MAX;
-            format!("is no shard such as 0/4 to 3/4, of at most {most}")
-        })
-    }
-}
 
 /// Which of the jobs that shards do together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -148,7 +98,7 @@ impl Job<'_> {
                 Scope::All => Kind::All,
                 Scope::Between(..) => Kind::Range,
             },
-            count: self.options.shard.count,
+            count: self.options.shard.count(),
         };
         let events = self.fold_shard(&job, &days, &seen).await?;
         let words = self.words_of(&job).await?;
@@ -186,14 +136,12 @@ impl Job<'_> {
         let (folder, shard) = (self.folder(), self.options.shard);
         let mut word = Word {
             job: job.clone(),
-            index: shard.index,
+            index: shard.index(),
             plan: self.stages.plan.fingerprint(),
             hours: BTreeMap::new(),
         };
-        let own = (job.kind != Kind::Pending).then(|| {
-            let Shard { index, count } = shard;
-            format!("shard {index}/{count} {}", self.options.name)
-        });
+        let own =
+            (job.kind != Kind::Pending).then(|| format!("shard {shard} {}", self.options.name));
         let mut total = 0;
         for (date, changes) in days {
             let hours = changes.hours();

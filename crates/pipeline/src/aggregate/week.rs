@@ -13,10 +13,11 @@ use super::head::Head;
 use super::horizon::Horizon;
 use super::partials::{clear, days_of, hours_of};
 use super::run::Run;
-use super::shard::{Shard, ShardPart};
+use super::shard::ShardPart;
 use super::stored::Partials;
 use crate::error::Error;
 use crate::marks::{self, mark};
+use crate::shard::Shard;
 
 /// Which hours of a day are to be folded anew.
 #[derive(Debug, Clone, PartialEq, Eq)]

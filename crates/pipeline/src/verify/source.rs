@@ -22,7 +22,7 @@ use crate::digest::{Digest, RowHash};
 use crate::error::Error;
 use crate::file_ledger::FileLedger;
 use crate::ingest::DUPLICATE_WINDOW;
-use crate::input::{Inputs, Prepared};
+use crate::input::{Inputs, Prepared, Search};
 use crate::letter;
 use crate::open_file::OpenFile;
 use crate::process::process_chunk;
@@ -109,8 +109,12 @@ pub(super) async fn prove(
 }
 
 fn prepare(stages: &Stages, ledger: &FileLedger, storage: &Endpoint) -> Result<Prepared, String> {
-    let format = Format::named(&ledger.format);
-    let inputs = Inputs::find_with(std::slice::from_ref(&ledger.file), format, storage);
+    let search = Search {
+        format: Format::named(&ledger.format),
+        storage: storage.clone(),
+        ..Search::default()
+    };
+    let inputs = Inputs::find_with(std::slice::from_ref(&ledger.file), &search);
     let prepared = inputs.and_then(|inputs| inputs.prepare(stages));
     let prepared = prepared.map_err(|error| format!("its source cannot be read: {error}"))?;
     let only = prepared.inputs.into_iter().next();

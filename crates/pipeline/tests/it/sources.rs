@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rowmill_model::columns::table;
-use rowmill_pipeline::{Control, Inputs, RunStatus, ingest};
+use rowmill_pipeline::{Control, Inputs, RunStatus, Shard, ingest};
 use rowmill_store::{Scan, StoreExt as _};
 
 use crate::faults::{gzipped, tables};
@@ -179,4 +179,38 @@ async fn what_is_no_text_in_the_middle_is_said() {
         report.damaged[0].1,
         "the array is not closed; the file may be cut off"
     );
+}
+
+/// Whatever number of shards there is, each file is read by exactly one, and which one does not depend on the other files.
+#[test]
+fn every_input_is_one_shards() {
+    let folder = tempfile::tempdir().unwrap();
+    for index in 0..50 {
+        std::fs::write(folder.path().join(format!("{index}.jsonl")), "").unwrap();
+    }
+    let names = |inputs: &Inputs| -> Vec<String> {
+        inputs.iter().map(|input| input.name.clone()).collect()
+    };
+    let all = names(&named(folder.path()));
+    for count in [1, 2, 3, 7, 100] {
+        let mut parts: Vec<String> = Vec::new();
+        for index in 0..count {
+            let shard = Shard::new(index, count).unwrap();
+            let part = names(&named(folder.path()).of_shard(shard).unwrap());
+            assert!(
+                part.len() <= 50 / count as usize + 15,
+                "{shard}: {}",
+                part.len()
+            );
+            for name in &part {
+                let alone = named(Path::new(name)).of_shard(shard).unwrap();
+                assert_eq!(names(&alone), std::slice::from_ref(name));
+            }
+            parts.extend(part);
+        }
+        parts.sort();
+        let mut sorted = all.clone();
+        sorted.sort();
+        assert_eq!(parts, sorted, "{count} shards");
+    }
 }

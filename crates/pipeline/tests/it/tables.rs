@@ -1,8 +1,16 @@
 //! Tables as the pipeline file says: what differs is told, then made so, once.
 
-use rowmill_model::{GcRule, Pipeline};
-use rowmill_pipeline::{StoreUri, apply_changes, open_store, plan_tables, wanted_tables};
-use rowmill_store::{Admin, TableSchema};
+use std::collections::HashSet;
+
+use futures::TryStreamExt as _;
+use rowmill_model::columns::table;
+use rowmill_model::{GcRule, Pipeline, Value};
+use rowmill_pipeline::{
+    StoreUri, TypedColumn, apply_changes, open_store, plan_tables, typed_columns, wanted_tables,
+};
+use rowmill_store::{Admin, Scan, TableSchema};
+
+use crate::{aggregate_pending, generated, ingest_all, memory_store, stages};
 
 fn pipeline(retention: &str) -> Pipeline {
     let text = include_str!("../../../../examples/listens.toml");
@@ -99,4 +107,40 @@ async fn what_may_drop_cells_is_known() {
     assert!(!plan("[retention]\nevents_fact = '500d'").await);
     assert!(plan("[retention]\nevents_fact = '499d'").await);
     assert!(!plan("").await);
+}
+
+/// What other engines are told of a column is how its cells can be read, and no column of a fact is left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_hold_what_is_said_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (stages, store) = (stages(&[]), memory_store().await.store);
+    let file = generated(folder.path(), "plays.jsonl", 500, 3);
+    ingest_all(&stages, &store, &[&file], "run").await.unwrap();
+    aggregate_pending(&stages, &store).await.unwrap();
+    let columns = typed_columns(&stages);
+    let mut unseen: HashSet<_> = columns.iter().map(|it| (it.table, &it.qualifier)).collect();
+    for table in [table::FACT, table::AGGREGATE] {
+        let rows = store.scan(table, Scan::all());
+        for row in rows.try_collect::<Vec<_>>().await.unwrap() {
+            let key = String::from_utf8_lossy(row.key());
+            let has_own = ["_sessions#", "_top#"]
+                .iter()
+                .any(|own| key.starts_with(own));
+            for cell in row.cells().filter(|_| !has_own) {
+                let is_it = |column: &&TypedColumn| {
+                    (column.table, column.family) == (table, cell.family)
+                        && column.qualifier.as_bytes() == cell.qualifier
+                };
+                let Some(column) = columns.iter().find(is_it) else {
+                    let name = String::from_utf8_lossy(cell.qualifier);
+                    assert_eq!(table, table::AGGREGATE, "{}:{name}", cell.family);
+                    continue;
+                };
+                let value = Value::decode(column.value_type, cell.value);
+                assert!(value.is_ok(), "{column:?} of {key}: {value:?}");
+                unseen.remove(&(table, &column.qualifier));
+            }
+        }
+    }
+    assert!(unseen.is_empty(), "{unseen:?}");
 }

@@ -43,8 +43,8 @@ run "github_without_keys" {
   }
 
   assert {
-    condition     = google_iam_workload_identity_pool_provider.github[0].attribute_condition == "assertion.repository == 'rowmill/rowmill'"
-    error_message = "tokens of other repositories are no good"
+    condition     = google_iam_workload_identity_pool_provider.github[0].attribute_condition == "assertion.sub == 'repo:rowmill/rowmill:environment:production'"
+    error_message = "tokens of other repositories, and of other environments, are no good"
   }
   assert {
     condition     = google_service_account_iam_member.github_is_deploy[0].role == "roles/iam.workloadIdentityUser"

@@ -1,0 +1,2 @@
+# What the check plans dev with: what the first apply has, and no image.
+project_id = "check-project"

@@ -1,0 +1,8 @@
+# What the check plans production with: keys too, which a team has or has not.
+project_id        = "check-project"
+image             = "europe-docker.pkg.dev/check-project/rowmill/rowmill@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+github_repository = "owner/name"
+slack_channel     = "#data-alerts"
+slack_auth_token  = "not-a-token"
+kms_key           = "projects/check-project/locations/europe-west1/keyRings/rowmill/cryptoKeys/data"
+second_kms_key    = "projects/check-project/locations/europe-west4/keyRings/rowmill/cryptoKeys/data"

@@ -1,0 +1,4 @@
+output "rowmill" {
+  description = "What whoever uses this environment asks for: addresses, names and URIs."
+  value       = module.rowmill
+}

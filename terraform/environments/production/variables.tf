@@ -1,0 +1,89 @@
+variable "project_id" {
+  description = "Project of this environment, and of nothing else."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of everything but further clusters."
+  type        = string
+  default     = "europe-west1"
+}
+
+variable "image" {
+  description = "The container image, by its digest: NAME@sha256:DIGEST. Null before there is one."
+  type        = string
+  default     = null
+}
+
+variable "pipeline_file" {
+  description = "Path of the pipeline file. tables.auto.tfvars.json is made of it: `rowmill schema export --terraform --config FILE`."
+  type        = string
+  default     = "../../../examples/listens.toml"
+}
+
+variable "tables" {
+  description = "Tables, families and what may be dropped of each; in tables.auto.tfvars.json."
+  type = map(map(object({
+    versions_max    = optional(number)
+    age_seconds_max = optional(number)
+  })))
+}
+
+variable "columns" {
+  description = "Columns and their types; in tables.auto.tfvars.json."
+  type        = map(map(map(string)))
+}
+
+variable "github_repository" {
+  description = "The repository, OWNER/NAME, whose workflows deploy here. Null for none."
+  type        = string
+  default     = null
+}
+
+variable "slack_channel" {
+  description = "The Slack channel of alerts. Null for none."
+  type        = string
+  default     = null
+}
+
+variable "slack_auth_token" {
+  description = "The token of Google's Slack application, as TF_VAR_slack_auth_token."
+  type        = string
+  default     = null
+  sensitive   = true
+}
+
+variable "emails" {
+  description = "Addresses that alerts go to."
+  type        = set(string)
+  default     = []
+}
+
+variable "second_zone" {
+  description = "Zone of the second cluster, in another region."
+  type        = string
+  default     = "europe-west4-a"
+}
+
+variable "kms_key" {
+  description = "Full name of a key in the region, for the first cluster, buckets, disks and images. Null for Google's keys."
+  type        = string
+  default     = null
+}
+
+variable "second_kms_key" {
+  description = "Full name of a key in the second cluster's region. Either both or none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = (var.second_kms_key == null) == (var.kms_key == null)
+    error_message = "kms_key and second_kms_key go together: clusters of one instance are all encrypted by own keys, or none is."
+  }
+}
+
+variable "analysts" {
+  description = "Who may query in BigQuery, as group:ADDRESS."
+  type        = set(string)
+  default     = []
+}

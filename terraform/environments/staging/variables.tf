@@ -1,0 +1,60 @@
+variable "project_id" {
+  description = "Project of this environment, and of nothing else."
+  type        = string
+}
+
+variable "region" {
+  description = "Region of everything but further clusters."
+  type        = string
+  default     = "europe-west1"
+}
+
+variable "image" {
+  description = "The container image, by its digest: NAME@sha256:DIGEST. Null before there is one."
+  type        = string
+  default     = null
+}
+
+variable "pipeline_file" {
+  description = "Path of the pipeline file. tables.auto.tfvars.json is made of it: `rowmill schema export --terraform --config FILE`."
+  type        = string
+  default     = "../../../examples/listens.toml"
+}
+
+variable "tables" {
+  description = "Tables, families and what may be dropped of each; in tables.auto.tfvars.json."
+  type = map(map(object({
+    versions_max    = optional(number)
+    age_seconds_max = optional(number)
+  })))
+}
+
+variable "columns" {
+  description = "Columns and their types; in tables.auto.tfvars.json."
+  type        = map(map(map(string)))
+}
+
+variable "github_repository" {
+  description = "The repository, OWNER/NAME, whose workflows deploy here. Null for none."
+  type        = string
+  default     = null
+}
+
+variable "slack_channel" {
+  description = "The Slack channel of alerts. Null for none."
+  type        = string
+  default     = null
+}
+
+variable "slack_auth_token" {
+  description = "The token of Google's Slack application, as TF_VAR_slack_auth_token."
+  type        = string
+  default     = null
+  sensitive   = true
+}
+
+variable "emails" {
+  description = "Addresses that alerts go to."
+  type        = set(string)
+  default     = []
+}
