@@ -24,7 +24,7 @@ resource "google_cloud_run_v2_job" "this" {
       containers {
         image = var.image
         # Which shard a task is, Cloud Run says in variables that the binary reads.
-        args = concat(each.value.args, ["--log-format", "json"])
+        args = concat(each.value.args, ["--log-format", "json", "--format", "json"])
 
         env {
           name  = "ROWMILL_STORE"

@@ -34,7 +34,7 @@ run "jobs_by_the_clock_and_by_hand" {
     error_message = "all tasks of a job share its work at once"
   }
   assert {
-    condition     = google_cloud_run_v2_job.this["ingest"].template[0].template[0].containers[0].args == tolist(["ingest", "gs://landing/events/", "--allow-none", "--log-format", "json"])
+    condition     = google_cloud_run_v2_job.this["ingest"].template[0].template[0].containers[0].args == tolist(["ingest", "gs://landing/events/", "--allow-none", "--log-format", "json", "--format", "json"])
     error_message = "jobs log what alerts read"
   }
   assert {

