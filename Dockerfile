@@ -1,5 +1,5 @@
 # The binary, the certificates it trusts, and nothing else: no shell, no package manager, no user but one without rights.
-# scripts/build-image prepares what is copied here and builds it.
+# scripts/image-context prepares what is copied here; scripts/build-image builds it.
 FROM scratch
 
 LABEL org.opencontainers.image.title="rowmill" \

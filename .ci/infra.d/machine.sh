@@ -2,9 +2,11 @@
 # The machine: the roles, applied to a Debian that was booted for it, with the real binary on an embedded store.
 
 part_machine() {
+    # shellcheck disable=SC2034
     local ansible=$work/ansible-tree/ansible
     step "ansible-lint" in_tree ansible-lint --offline --project-dir ansible -c ansible/.ansible-lint ansible/site.yml ansible/rollback.yml ansible/roles
     [[ "machine roles units systemd-analyze secrets failure upgrade rollback checksum" =~ $steps || $steps =~ ^machine ]] || return 0
+    need "building blocks" test -d "$blocks/ansible" || return 0
     need "the static binary" static_binary || return 0
     need "machine tools" "$repository/scripts/debian-packages" systemd-container || return 0
     need "machine root" debian_root || return 0
@@ -43,7 +45,7 @@ release() {
 }
 
 apply() {
-    (cd "$ansible" && ansible-playbook --inventory inventories/container.yml site.yml "$@")
+    (cd "$ansible" && ansible-playbook --inventory inventories/container.yml site.yml)
 }
 
 changes_nothing() {

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# What judges: from PyPI, npm and Debian, each at one version, kept in $tools.
+# What judges: Terraform, and from PyPI, npm and Debian, each at one version, kept in $tools.
 
 # The packages of the Debian that machines run, in the container that stands for one. It is offline: all that roles install is in it.
 root_packages=python3,python3-apt,systemd,systemd-sysv,dbus,ca-certificates,curl,systemd-timesyncd,unattended-upgrades
@@ -7,17 +7,18 @@ root_packages=python3,python3-apt,systemd,systemd-sysv,dbus,ca-certificates,curl
 install_tools() {
     command -v terraform >/dev/null || { echo "terraform is missing: see https://developer.hashicorp.com/terraform/install"; return 1; }
     command -v npm >/dev/null || { echo "npm is missing: apt-get install npm"; return 1; }
-    [[ -d $blocks ]] || { echo "$blocks is missing: point ROWMILL_INFRA to the building blocks, of which requirements.txt pins the tools"; return 1; }
-    python_tools && actionlint_tool && schema_provider
+    python_tools && actionlint_tool || return 1
+    [[ ! -d $blocks ]] || schema_provider
 }
 
 python_tools() {
-    cmp -s "$blocks/requirements.txt" "$tools/python.done" && return
+    local pinned=$repository/.ci/infra.d/requirements.txt
+    cmp -s "$pinned" "$tools/python.done" && return
     python3 -m venv "$tools/python" &&
         "$tools/python/bin/pip" install --quiet uv &&
         SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt "$tools/python/bin/uv" pip install --quiet --python "$tools/python/bin/python" \
-            --requirement "$blocks/requirements.txt" &&
-        cp "$blocks/requirements.txt" "$tools/python.done"
+            --requirement "$pinned" &&
+        cp "$pinned" "$tools/python.done"
 }
 
 actionlint_tool() {

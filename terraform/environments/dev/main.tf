@@ -31,7 +31,7 @@ module "rowmill" {
   columns             = var.columns
   pipeline_file       = file(var.pipeline_file)
   deletion_protection = false
-  image               = var.image
+  image_digest        = var.image_digest
   schedules           = { ingest = "*/15 * * * *", aggregate = "5-59/15 * * * *" }
   github_repository   = var.github_repository
   slack               = var.slack_channel == null ? null : { channel = var.slack_channel, auth_token = var.slack_auth_token }

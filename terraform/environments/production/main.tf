@@ -44,7 +44,7 @@ module "rowmill" {
   backup_hours        = 336
   change_streams      = { events_fact = 72 }
   deletion_protection = true
-  image               = var.image
+  image_digest        = var.image_digest
   schedules           = { ingest = "*/5 * * * *", aggregate = "2-59/5 * * * *" }
   tasks               = { ingest = 4, aggregate = 8 }
   machines = {

@@ -9,8 +9,8 @@ variable "region" {
   default     = "europe-west1"
 }
 
-variable "image" {
-  description = "The container image, by its digest: NAME@sha256:DIGEST. Null before there is one."
+variable "image_digest" {
+  description = "Digest of the image that runs here, sha256:…; in image.auto.tfvars.json. Null before there is one."
   type        = string
   default     = null
 }

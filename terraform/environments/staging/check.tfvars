@@ -1,6 +1,6 @@
 # What the check plans staging with.
 project_id        = "check-project"
-image             = "europe-docker.pkg.dev/check-project/rowmill/rowmill@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+image_digest      = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 github_repository = "owner/name"
 slack_channel     = "#data-alerts"
 slack_auth_token  = "not-a-token"

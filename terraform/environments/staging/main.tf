@@ -33,7 +33,7 @@ module "rowmill" {
   columns           = var.columns
   pipeline_file     = file(var.pipeline_file)
   backup_hours      = 72
-  image             = var.image
+  image_digest      = var.image_digest
   schedules         = { ingest = "*/15 * * * *", aggregate = "5-59/15 * * * *" }
   tasks             = { ingest = 2, aggregate = 2 }
   machines          = { ingest = { zone = "${var.region}-b", account = "ingest" } }

@@ -1,6 +1,6 @@
 locals {
-  # What GitHub's token of a job in that environment of that repository says.
-  github_subject = var.github == null ? null : "repo:${var.github.repository}:environment:${var.github.environment}"
+  # What GitHub's token of a job in one of those environments of that repository says.
+  github_subjects = var.github == null ? [] : [for name in var.github.environments : "repo:${var.github.repository}:environment:${name}"]
 
   accounts = {
     ingest    = "Reads inputs, writes facts, the timeline, dead letters and its own state."
@@ -113,7 +113,7 @@ resource "google_iam_workload_identity_pool_provider" "github" {
     "attribute.repository" = "assertion.repository"
   }
   # Every repository on GitHub gets its tokens from the same issuer.
-  attribute_condition = "assertion.sub == '${local.github_subject}'"
+  attribute_condition = join(" || ", [for subject in local.github_subjects : "assertion.sub == '${subject}'"])
 
   oidc {
     issuer_uri = "https://token.actions.githubusercontent.com"
@@ -121,9 +121,9 @@ resource "google_iam_workload_identity_pool_provider" "github" {
 }
 
 resource "google_service_account_iam_member" "github_is_deploy" {
-  count = var.github == null ? 0 : 1
+  for_each = toset(local.github_subjects)
 
   service_account_id = google_service_account.this["deploy"].name
   role               = "roles/iam.workloadIdentityUser"
-  member             = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.github[0].name}/subject/${local.github_subject}"
+  member             = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.github[0].name}/subject/${each.key}"
 }

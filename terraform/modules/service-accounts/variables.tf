@@ -24,10 +24,10 @@ variable "instance_name" {
 }
 
 variable "github" {
-  description = "The repository, `OWNER/NAME`, and the environment of it whose workflows may act as the deploy account. Null for none."
+  description = "The repository, `OWNER/NAME`, and those of its environments whose workflows may act as the deploy account. Null for none."
   type = object({
-    repository  = string
-    environment = string
+    repository   = string
+    environments = list(string)
   })
   default = null
 
@@ -36,8 +36,8 @@ variable "github" {
     error_message = "github.repository must be OWNER/NAME."
   }
   validation {
-    condition     = var.github == null ? true : can(regex("^[-_A-Za-z0-9]{1,100}$", var.github.environment))
-    error_message = "github.environment must be letters, digits, hyphens and underscores."
+    condition     = var.github == null ? true : length(var.github.environments) > 0 && alltrue([for name in var.github.environments : can(regex("^[-_A-Za-z0-9]{1,100}$", name))])
+    error_message = "github.environments must be names of letters, digits, hyphens and underscores, at least one."
   }
 }
 

@@ -1,5 +1,6 @@
 locals {
-  name = "rowmill-${var.environment}"
+  name     = "rowmill-${var.environment}"
+  registry = "${var.region}-docker.pkg.dev/${var.project_id}/${local.name}"
 
   apis = toset([
     "artifactregistry", "bigquery", "bigtable", "bigtableadmin", "cloudscheduler", "compute", "iam", "iamcredentials", "iap", "logging",
@@ -95,7 +96,11 @@ module "service_accounts" {
   prefix        = local.name
   instance_name = module.bigtable.instance_name
   deploy_roles  = local.deploy_roles
-  github        = var.github_repository == null ? null : { repository = var.github_repository, environment = var.environment }
+  github = var.github_repository == null ? null : {
+    repository = var.github_repository
+    # A plan is made before somebody approves, so in an environment that asks nobody.
+    environments = [var.environment, "${var.environment}-plan"]
+  }
 
   # Grants are on tables, which must be there.
   depends_on = [module.bigtable]
@@ -148,7 +153,7 @@ module "compute" {
   store_uri           = module.bigtable.store_uri.ingest
   pipeline_file       = var.pipeline_file
   config_bucket       = "${var.project_id}-config"
-  image               = var.image
+  image               = var.image_digest == null ? null : "${local.registry}/rowmill@${var.image_digest}"
   jobs                = local.jobs
   deployer            = module.service_accounts.emails.deploy
   network_tags        = [module.networking.ssh_tag]
@@ -175,7 +180,7 @@ module "monitoring" {
   slack                    = var.slack
   emails                   = var.emails
   reject_share_max         = var.reject_share_max
-  silence_hours_max        = var.image == null || var.schedules.ingest == null || var.schedules.aggregate == null ? null : 3
+  silence_hours_max        = var.image_digest == null || var.schedules.ingest == null || var.schedules.aggregate == null ? null : 3
   # One of several clusters must be able to take over what another does.
   cpu_max = length(var.clusters) > 1 ? 0.35 : 0.7
 

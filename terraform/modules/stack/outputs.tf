@@ -35,5 +35,5 @@ output "machines" {
 
 output "registry" {
   description = "What images are called, before their name."
-  value       = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.images.repository_id}"
+  value       = local.registry
 }

@@ -98,15 +98,20 @@ variable "subnet_cidr" {
 }
 
 variable "github_repository" {
-  description = "The repository, OWNER/NAME, whose workflows deploy in the environment of the same name. Null for none."
+  description = "The repository, OWNER/NAME, whose workflows deploy, in the environment of the same name, and plan, in ENVIRONMENT-plan. Null for none."
   type        = string
   default     = null
 }
 
-variable "image" {
-  description = "The container image, by its digest. Null before there is one."
+variable "image_digest" {
+  description = "Digest, sha256:…, of the image `rowmill` in the environment's registry. Null before there is one."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.image_digest == null ? true : can(regex("^sha256:[0-9a-f]{64}$", var.image_digest))
+    error_message = "image_digest must be sha256: and 64 hexadecimal digits: a tag may be another image tomorrow."
+  }
 }
 
 variable "schedules" {

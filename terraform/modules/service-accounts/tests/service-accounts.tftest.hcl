@@ -38,16 +38,16 @@ run "github_without_keys" {
   command = plan
 
   variables {
-    github       = { repository = "rowmill/rowmill", environment = "production" }
+    github       = { repository = "rowmill/rowmill", environments = ["production", "production-plan"] }
     deploy_roles = ["roles/compute.networkAdmin"]
   }
 
   assert {
-    condition     = google_iam_workload_identity_pool_provider.github[0].attribute_condition == "assertion.sub == 'repo:rowmill/rowmill:environment:production'"
+    condition     = google_iam_workload_identity_pool_provider.github[0].attribute_condition == "assertion.sub == 'repo:rowmill/rowmill:environment:production' || assertion.sub == 'repo:rowmill/rowmill:environment:production-plan'"
     error_message = "tokens of other repositories, and of other environments, are no good"
   }
   assert {
-    condition     = google_service_account_iam_member.github_is_deploy[0].role == "roles/iam.workloadIdentityUser"
+    condition     = length(google_service_account_iam_member.github_is_deploy) == 2 && alltrue([for grant in google_service_account_iam_member.github_is_deploy : grant.role == "roles/iam.workloadIdentityUser"])
     error_message = "workflows of the environment act as the deploy account"
   }
 }
@@ -60,6 +60,6 @@ run "basic_roles_are_refused" {
 
 run "a_repository_has_an_owner" {
   command = plan
-  variables { github = { repository = "rowmill", environment = "production" } }
+  variables { github = { repository = "rowmill", environments = ["production", "production-plan"] } }
   expect_failures = [var.github]
 }

@@ -10,7 +10,7 @@ variables {
   region        = "europe-west1"
   clusters      = { "rowmill-staging-b" = { zone = "europe-west1-b", nodes = 1 } }
   pipeline_file = "[event]\n"
-  image         = "europe-docker.pkg.dev/test-project/rowmill/rowmill@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  image_digest  = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
   schedules     = { ingest = "*/15 * * * *", aggregate = "5-59/15 * * * *" }
   tables = {
     events_fact      = { event_data = { versions_max = 1 } }
@@ -83,4 +83,10 @@ run "an_environment_is_one_of_three" {
   command = plan
   variables { environment = "prod" }
   expect_failures = [var.environment]
+}
+
+run "a_tag_is_no_digest" {
+  command = plan
+  variables { image_digest = "latest" }
+  expect_failures = [var.image_digest]
 }
