@@ -4,7 +4,7 @@
 part_container() {
     step "Dockerfile (hadolint)" hadolint "$tree/Dockerfile"
     step "compose file" check-jsonschema --builtin-schema vendor.compose-spec "$tree/compose.yaml"
-    [[ "image builds runs smoke promote" =~ $steps ]] || [[ $steps =~ image ]] || return 0
+    wanted "image holds what it should" "image runs, not as root" "image is promoted by its digest" || return 0
     need "the static binary" static_binary || return 0
     need "container tools" "$repository/scripts/debian-packages" buildah crun skopeo docker-registry || return 0
     mkdir -p "$work/containers" "$work/run" "$work/image-tree/target/dist"

@@ -1,11 +1,28 @@
 # shellcheck shell=bash disable=SC2154
 # The machine: the roles, applied to a Debian that was booted for it, with the real binary on an embedded store.
 
+# What is asked of the machine, in this order, and by which function.
+machine_steps=()
+declare -A machine_steps_do=()
+of_machine() {
+    machine_steps+=("machine: $1")
+    machine_steps_do["machine: $1"]=$2
+}
+of_machine "systemd-analyze verify" verify_units
+of_machine "systemd-analyze security at most 2.5" secure_units
+of_machine "secrets are root's" secrets_are_roots
+of_machine "the timer fires, files become facts and aggregates" units_work
+of_machine "roles again change nothing" changes_nothing
+of_machine "a failure is told" failure_is_told
+of_machine "a binary of another checksum is refused" refuses_checksum
+of_machine "upgrade" upgrades
+of_machine "rollback" rolls_back
+
 part_machine() {
     # shellcheck disable=SC2034
-    local ansible=$work/ansible-tree/ansible
+    local ansible=$work/ansible-tree/ansible name
     step "ansible-lint" in_tree ansible-lint --offline --project-dir ansible -c ansible/.ansible-lint ansible/site.yml ansible/rollback.yml ansible/roles
-    [[ "machine roles units systemd-analyze secrets failure upgrade rollback checksum" =~ $steps || $steps =~ ^machine ]] || return 0
+    wanted "${machine_steps[@]}" || return 0
     need "building blocks" test -d "$blocks/ansible" || return 0
     need "the static binary" static_binary || return 0
     need "machine tools" "$repository/scripts/debian-packages" systemd-container || return 0
@@ -18,15 +35,9 @@ part_machine() {
     export BOOT_PID
     release "$repository/target/dist/rowmill" 0.1.0
     need "machine: roles apply" apply || return 0
-    step "machine: systemd-analyze verify" verify_units
-    step "machine: systemd-analyze security at most 2.5" secure_units
-    step "machine: secrets are root's" secrets_are_roots
-    step "machine: the timer fires, files become facts and aggregates" units_work
-    step "machine: roles again change nothing" changes_nothing
-    step "machine: a failure is told" failure_is_told
-    step "machine: a binary of another checksum is refused" refuses_checksum
-    step "machine: upgrade" upgrades
-    step "machine: rollback" rolls_back
+    for name in "${machine_steps[@]}"; do
+        step "$name" "${machine_steps_do[$name]}"
+    done
     stop "$(cat "$work/machine.pid")"
     rm "$work/machine.pid"
 }
