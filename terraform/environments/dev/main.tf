@@ -24,6 +24,7 @@ module "rowmill" {
   source = "../../modules/stack"
 
   project_id          = var.project_id
+  project_number      = var.project_number
   environment         = "dev"
   region              = var.region
   clusters            = { "rowmill-dev-b" = { zone = "${var.region}-b", nodes = 1 } }

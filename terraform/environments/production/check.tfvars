@@ -1,5 +1,6 @@
 # What the check plans production with: keys too, which a team has or has not.
 project_id        = "check-project"
+project_number    = "123456789012"
 image_digest      = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 github_repository = "owner/name"
 slack_channel     = "#data-alerts"

@@ -23,9 +23,10 @@ provider "google" {
 module "rowmill" {
   source = "../../modules/stack"
 
-  project_id  = var.project_id
-  environment = "production"
-  region      = var.region
+  project_id     = var.project_id
+  project_number = var.project_number
+  environment    = "production"
+  region         = var.region
   clusters = {
     "rowmill-production-1" = {
       zone        = "${var.region}-b"

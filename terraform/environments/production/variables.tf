@@ -3,6 +3,16 @@ variable "project_id" {
   type        = string
 }
 
+variable "project_number" {
+  description = "The project's number, which Pub/Sub's own account is called after: `gcloud projects describe PROJECT --format 'value(projectNumber)'`."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[0-9]{6,20}$", var.project_number))
+    error_message = "project_number must be the project's number, not its id."
+  }
+}
+
 variable "region" {
   description = "Region of everything but further clusters."
   type        = string

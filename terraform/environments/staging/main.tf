@@ -23,9 +23,10 @@ provider "google" {
 module "rowmill" {
   source = "../../modules/stack"
 
-  project_id  = var.project_id
-  environment = "staging"
-  region      = var.region
+  project_id     = var.project_id
+  project_number = var.project_number
+  environment    = "staging"
+  region         = var.region
   clusters = {
     "rowmill-staging-b" = { zone = "${var.region}-b", autoscaling = { nodes_min = 1, nodes_max = 3 } }
   }

@@ -1,11 +1,7 @@
 locals {
   retention = "${var.retention_days * 86400}s"
   # The service's own account hands dead letters on.
-  service_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
-}
-
-data "google_project" "this" {
-  project_id = var.project_id
+  service_agent = "serviceAccount:service-${var.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
 
 resource "google_pubsub_topic" "events" {

@@ -4,6 +4,17 @@ variable "project_id" {
   nullable    = false
 }
 
+variable "project_number" {
+  description = "The project's number, which Pub/Sub's own account is called after: `gcloud projects describe PROJECT --format 'value(projectNumber)'`."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[0-9]{6,20}$", var.project_number))
+    error_message = "project_number must be the project's number, not its id."
+  }
+}
+
 variable "name" {
   description = "What topic, subscription and dead-letter topic are called after."
   type        = string

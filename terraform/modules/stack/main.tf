@@ -32,7 +32,6 @@ locals {
 
   jobs = {
     ingest = {
-      # Too many rejects are an answer, which alerts tell; the job has done what it should.
       args            = ["ingest", module.storage.uri, "--allow-none"]
       service_account = module.service_accounts.emails.ingest
       schedule        = var.schedules.ingest
@@ -120,11 +119,12 @@ module "storage" {
 module "pubsub" {
   source = "../pubsub"
 
-  project_id = var.project_id
-  name       = "${local.name}-events"
-  subscriber = module.service_accounts.emails.ingest
-  publishers = var.publishers
-  kms_key    = var.kms_key
+  project_id     = var.project_id
+  project_number = var.project_number
+  name           = "${local.name}-events"
+  subscriber     = module.service_accounts.emails.ingest
+  publishers     = var.publishers
+  kms_key        = var.kms_key
 
   depends_on = [google_project_service.this]
 }

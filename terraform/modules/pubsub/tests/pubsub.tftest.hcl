@@ -1,12 +1,9 @@
-mock_provider "google" {
-  mock_data "google_project" {
-    defaults = { number = "123456" }
-  }
-}
+mock_provider "google" {}
 
 variables {
-  project_id = "test-project"
-  subscriber = "ingest@test-project.iam.gserviceaccount.com"
+  project_number = "123456789012"
+  project_id     = "test-project"
+  subscriber     = "ingest@test-project.iam.gserviceaccount.com"
 }
 
 run "nothing_is_lost_on_the_way" {
@@ -21,7 +18,7 @@ run "nothing_is_lost_on_the_way" {
     error_message = "subscriptions do not expire"
   }
   assert {
-    condition     = google_pubsub_topic_iam_member.service_agent_publishes.member == "serviceAccount:service-123456@gcp-sa-pubsub.iam.gserviceaccount.com" && google_pubsub_subscription_iam_member.service_agent_acknowledges.role == "roles/pubsub.subscriber"
+    condition     = google_pubsub_topic_iam_member.service_agent_publishes.member == "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com" && google_pubsub_subscription_iam_member.service_agent_acknowledges.role == "roles/pubsub.subscriber"
     error_message = "the service's account hands dead letters on"
   }
   assert {

@@ -1,17 +1,14 @@
-mock_provider "google" {
-  mock_data "google_project" {
-    defaults = { number = "123456789012" }
-  }
-}
+mock_provider "google" {}
 
 variables {
-  project_id    = "test-project"
-  environment   = "staging"
-  region        = "europe-west1"
-  clusters      = { "rowmill-staging-b" = { zone = "europe-west1-b", nodes = 1 } }
-  pipeline_file = "[event]\n"
-  image_digest  = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-  schedules     = { ingest = "*/15 * * * *", aggregate = "5-59/15 * * * *" }
+  project_id     = "test-project"
+  project_number = "123456789012"
+  environment    = "staging"
+  region         = "europe-west1"
+  clusters       = { "rowmill-staging-b" = { zone = "europe-west1-b", nodes = 1 } }
+  pipeline_file  = "[event]\n"
+  image_digest   = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+  schedules      = { ingest = "*/15 * * * *", aggregate = "5-59/15 * * * *" }
   tables = {
     events_fact      = { event_data = { versions_max = 1 } }
     events_timeline  = { event = { versions_max = 1 } }
