@@ -49,39 +49,49 @@ def sha256(text):
 
 
 def plans(folder):
-    stage = Stage(folder, gcloud="", gh='for word in "$@"; do [[ -f $word ]] && cp "$word" body; done; true')
+    # `gh api` lists the comments of `comments`, one id a line.
+    stage = Stage(folder, gcloud="", gh='[[ $2 == --paginate ]] && cat comments; for word in "$@"; do [[ $word == body=@* ]] && cp "${word#body=@}" body; done; true')
     plan = stage.file("a.plan", "plan")
     assert stage.run("sum-of", plan) == f"sha256={sha256('plan')}\n"
     where = {"GITHUB_RUN_ID": "7", "ENVIRONMENT": "dev"}
-    stage.run("keep-plan", "put", plan, "state", **where)
-    stage.run("keep-plan", "get", plan, "state", **where)
-    stage.run("keep-plan", "lose", plan, "state", expect=2, **where)
-    assert stage.asked() == [f"gcloud storage cp --quiet {plan} gs://state/plans/7-dev.plan",
-                             f"gcloud storage cp --quiet gs://state/plans/7-dev.plan {plan}",
-                             "gcloud storage rm --quiet gs://state/plans/7-dev.plan"], stage.asked()
-    text = stage.file("plan.txt", "Refreshing\nPlan: 3 to add, 0 to change, 0 to destroy.\n" + "x" * 70000)
-    stage.run("comment-plan", "12", text)
+    stage.run("keep-plan", "put", plan, "plans", **where)
+    stage.run("keep-plan", "get", plan, "plans", **where)
+    stage.run("keep-plan", "lose", plan, "plans", expect=2, **where)
+    assert stage.asked() == [f"gcloud storage cp --quiet {plan} gs://plans/7-dev.plan",
+                             f"gcloud storage cp --quiet gs://plans/7-dev.plan {plan}"], stage.asked()
+    text = stage.file("plan.txt", "Refreshing\nPlan: 3 to add, 0 to change, 0 to destroy.\n" + "\u00e4" * 70000)
+    stage.file("comments", "")
+    stage.run("comment-plan", "12", text, GITHUB_REPOSITORY="owner/name")
     body = (stage.folder / "body").read_text()
     assert "<summary>Plan: 3 to add" in body and len(body) < 65536, len(body)
-    assert stage.asked()[-1].startswith("gh pr comment 12 --body-file "), stage.asked()
+    assert stage.asked()[-1].startswith("gh api --method POST repos/owner/name/issues/12/comments"), stage.asked()
+    stage.file("comments", "41\n42\n")
+    stage.run("comment-plan", "12", text, GITHUB_REPOSITORY="owner/name")
+    assert stage.asked()[-1].startswith("gh api --method PATCH repos/owner/name/issues/comments/42"), stage.asked()
 
 
 def releases(folder):
     # `gh release download` leaves what is in `offered`.
-    stage = Stage(folder, gh='[[ $2 != download ]] || cp offered/* "$5"', ansible_playbook="", pip="", gcloud="")
+    stage = Stage(folder, gh='[[ $2 != download ]] || cp offered/* "$5"', ansible_playbook='echo "webhook $ROWMILL_SLACK_WEBHOOK" >>notes', pip="",
+                  gcloud='[[ "$*" == *"versions list"* ]] && echo 1; [[ "$*" == *"versions access"* ]] && echo https://hooks.example/secret; true', ssh_keygen="touch $HOME/.ssh/rowmill.pub")
     stage.file("offered/rowmill-1.2.3-x86_64-linux", "binary")
     stage.file("offered/SHA256SUMS", f"{sha256('binary')}  rowmill-1.2.3-x86_64-linux\n")
     stage.run("fetch-release", "v1.2.3", "got")
     assert (stage.folder / "got/rowmill.sha256").read_text().startswith(sha256("binary"))
-    stage.run("deploy-release", "staging", "v1.2.3", tree=copy_of_tree(stage))
-    played = stage.asked()[-1]
+    tree = copy_of_tree(stage)
+    stage.run("deploy-release", "staging", "v1.2.3", tree=tree, PROJECT_ID="p")
+    played = next(call for call in stage.asked() if call.startswith("ansible-playbook"))
+    assert "webhook https://hooks.example/secret" in (tree / "ansible/notes").read_text() and "hooks.example" not in played
+    home = stage.file("home/.keep", "").parent
+    stage.run("ssh-access", "p", HOME=str(home))
+    assert stage.asked()[-1] == f"gcloud compute os-login ssh-keys add --project p --key-file {home}/.ssh/rowmill.pub --ttl 1h --quiet", stage.asked()
     assert "inventories/staging.yml site.yml" in played and f"pipeline_service_sha256={sha256('binary')} pipeline_service_version=1.2.3" in played, played
     stage.file("offered/rowmill-1.2.3-x86_64-linux", "another binary")
     stage.run("fetch-release", "v1.2.3", "again", expect=1)
     stage.run("publish-release", "v1.2.3", "offered")
     assert stage.asked()[-1].startswith("gh release create v1.2.3 --verify-tag"), stage.asked()
     stage.run("publish-release", "v1.2.4", "offered", expect=1)
-    stage.run("roll-back-hosts", "production")
+    stage.run("roll-back-hosts", "production", tree=tree)
     assert stage.asked()[-1] == "ansible-playbook --inventory inventories/production.yml rollback.yml"
     stage.run("install-ansible")
     assert stage.asked()[-1].startswith("pip install --quiet ansible-core=="), stage.asked()
@@ -114,12 +124,24 @@ def images(folder):
     stage.run("run-job", "check-project", "europe-west1", "rowmill-dev-aggregate")
     assert "run jobs execute rowmill-dev-aggregate --project check-project --region europe-west1 --wait" in stage.asked()[-1]
     assert DIGEST in stage.run("say-digest", DIGEST, GITHUB_STEP_SUMMARY="/dev/stdout")
+    failing = stage.folder / "bin/gcloud"
+    failing.write_text("#!/bin/sh\necho 'Cannot find job [x]' >&2\nexit 1\n")
+    assert stage.run("running-image", "p", "r", "j") == "image=\n"
+    failing.write_text("#!/bin/sh\necho 'permission denied' >&2\nexit 1\n")
+    stage.run("running-image", "p", "r", "j", expect=1)
     tree = stage.folder / "tree"
     for environment, digest in (("staging", DIGEST), ("production", DIGEST), ("dev", "sha256:1")):
         stage.file(f"tree/terraform/environments/{environment}/image.auto.tfvars.json", f'{{"image_digest": "{digest}"}}')
     subprocess.run(["cp", "-r", TREE / "scripts", tree / "scripts"], check=True)
     assert stage.run("same-image", "staging", "production", tree=tree) == f"digest={DIGEST}\n"
     stage.run("same-image", "staging", "dev", tree=tree, expect=1)
+    # Staging runs RUNNING, and the release is RELEASED.
+    failing.write_text("#!/bin/sh\necho registry/rowmill@$RUNNING\n")
+    (stage.folder / "bin/skopeo").write_text("#!/bin/sh\necho $RELEASED\n")
+    check = ("check-promotion", "p", "r", "registry", "v1.2.3")
+    assert stage.run(*check, tree=tree, RUNNING=DIGEST, RELEASED=DIGEST) == f"digest={DIGEST}\n"
+    stage.run(*check, tree=tree, expect=1, RUNNING="sha256:1", RELEASED=DIGEST)
+    stage.run(*check, tree=tree, expect=1, RUNNING=DIGEST, RELEASED="sha256:1")
 
 
 def measures(folder):

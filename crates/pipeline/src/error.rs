@@ -1,6 +1,7 @@
 //! What ends a job. A bad record never does.
 
 use rowmill_model::PipelineError;
+use rowmill_objects::ObjectUri;
 use rowmill_transform::HeaderError;
 
 use crate::ledger::Ledger;
@@ -89,12 +90,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a directory, pattern or prefix names nothing, which may come with time.
+    /// Whether a directory, pattern or prefix names nothing, which may come with time. A file that was named must be there.
     pub(crate) fn is_no_match(&self) -> bool {
-        matches!(
-            self,
-            Self::NoMatch { .. } | Self::Objects(rowmill_objects::Error::NotFound { .. })
-        )
+        match self {
+            Self::NoMatch { .. } => true,
+            Self::Objects(rowmill_objects::Error::NotFound { uri }) => {
+                uri.parse().is_ok_and(|uri: ObjectUri| !uri.is_single())
+            }
+            _ => false,
+        }
     }
 
     /// Whether the caller's request or configuration is at fault, and nothing was done.

@@ -35,6 +35,6 @@ module "rowmill" {
   image_digest        = var.image_digest
   schedules           = { ingest = "*/15 * * * *", aggregate = "5-59/15 * * * *" }
   github_repository   = var.github_repository
-  slack               = var.slack_channel == null ? null : { channel = var.slack_channel, auth_token = var.slack_auth_token }
+  slack               = var.slack_channel == "" ? null : { channel = var.slack_channel, auth_token = var.slack_auth_token }
   emails              = var.emails
 }

@@ -26,9 +26,9 @@ variable "image_digest" {
 }
 
 variable "pipeline_file" {
-  description = "Path of the pipeline file. tables.auto.tfvars.json is made of it: `rowmill schema export --terraform --config FILE`."
+  description = "Path of the pipeline file. tables.auto.tfvars.json is made of it: `rowmill schema export --terraform --config rowmill.toml`."
   type        = string
-  default     = "../../../examples/listens.toml"
+  default     = "rowmill.toml"
 }
 
 variable "tables" {
@@ -51,9 +51,10 @@ variable "github_repository" {
 }
 
 variable "slack_channel" {
-  description = "The Slack channel of alerts. Null for none."
+  description = "The Slack channel of alerts. Empty for none."
   type        = string
-  default     = null
+  default     = ""
+  nullable    = false
 }
 
 variable "slack_auth_token" {

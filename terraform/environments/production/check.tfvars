@@ -7,3 +7,7 @@ slack_channel     = "#data-alerts"
 slack_auth_token  = "not-a-token"
 kms_key           = "projects/check-project/locations/europe-west1/keyRings/rowmill/cryptoKeys/data"
 second_kms_key    = "projects/check-project/locations/europe-west4/keyRings/rowmill/cryptoKeys/data"
+machines = {
+  ingest    = { zone = "europe-west1-b", account = "ingest" }
+  aggregate = { zone = "europe-west1-c", account = "aggregate" }
+}

@@ -27,16 +27,17 @@ module "rowmill" {
   project_number = var.project_number
   environment    = "production"
   region         = var.region
+  # Either must be able to take over what the other does, so neither is to be busier than a third.
   clusters = {
     "rowmill-production-1" = {
       zone        = "${var.region}-b"
       kms_key     = var.kms_key
-      autoscaling = { nodes_min = 2, nodes_max = 10, cpu_target = 50 }
+      autoscaling = { nodes_min = 2, nodes_max = 10, cpu_target = 30 }
     }
     "rowmill-production-2" = {
       zone        = var.second_zone
       kms_key     = var.second_kms_key
-      autoscaling = { nodes_min = 2, nodes_max = 10, cpu_target = 50 }
+      autoscaling = { nodes_min = 2, nodes_max = 10, cpu_target = 30 }
     }
   }
   tables              = var.tables
@@ -46,15 +47,12 @@ module "rowmill" {
   change_streams      = { events_fact = 72 }
   deletion_protection = true
   image_digest        = var.image_digest
-  schedules           = { ingest = "*/5 * * * *", aggregate = "2-59/5 * * * *" }
+  schedules           = var.schedules
   tasks               = { ingest = 4, aggregate = 8 }
-  machines = {
-    ingest    = { zone = "${var.region}-b", account = "ingest" }
-    aggregate = { zone = "${var.region}-c", account = "aggregate" }
-  }
-  github_repository = var.github_repository
-  slack             = var.slack_channel == null ? null : { channel = var.slack_channel, auth_token = var.slack_auth_token }
-  emails            = var.emails
-  analytics         = { readers = var.analysts }
-  kms_key           = var.kms_key
+  machines            = var.machines
+  github_repository   = var.github_repository
+  slack               = var.slack_channel == "" ? null : { channel = var.slack_channel, auth_token = var.slack_auth_token }
+  emails              = var.emails
+  analytics           = { readers = var.analysts }
+  kms_key             = var.kms_key
 }

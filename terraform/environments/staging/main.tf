@@ -35,11 +35,11 @@ module "rowmill" {
   pipeline_file     = file(var.pipeline_file)
   backup_hours      = 72
   image_digest      = var.image_digest
-  schedules         = { ingest = "*/15 * * * *", aggregate = "5-59/15 * * * *" }
+  schedules         = var.schedules
   tasks             = { ingest = 2, aggregate = 2 }
-  machines          = { ingest = { zone = "${var.region}-b", account = "ingest" } }
+  machines          = var.machines
   github_repository = var.github_repository
-  slack             = var.slack_channel == null ? null : { channel = var.slack_channel, auth_token = var.slack_auth_token }
+  slack             = var.slack_channel == "" ? null : { channel = var.slack_channel, auth_token = var.slack_auth_token }
   emails            = var.emails
   analytics         = { readers = [] }
 }

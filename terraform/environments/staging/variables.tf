@@ -26,9 +26,9 @@ variable "image_digest" {
 }
 
 variable "pipeline_file" {
-  description = "Path of the pipeline file. tables.auto.tfvars.json is made of it: `rowmill schema export --terraform --config FILE`."
+  description = "Path of the pipeline file. tables.auto.tfvars.json is made of it: `rowmill schema export --terraform --config rowmill.toml`."
   type        = string
-  default     = "../../../examples/listens.toml"
+  default     = "rowmill.toml"
 }
 
 variable "tables" {
@@ -51,9 +51,10 @@ variable "github_repository" {
 }
 
 variable "slack_channel" {
-  description = "The Slack channel of alerts. Null for none."
+  description = "The Slack channel of alerts. Empty for none."
   type        = string
-  default     = null
+  default     = ""
+  nullable    = false
 }
 
 variable "slack_auth_token" {
@@ -67,4 +68,24 @@ variable "emails" {
   description = "Addresses that alerts go to."
   type        = set(string)
   default     = []
+}
+
+variable "schedules" {
+  description = "When jobs run, as cron writes it, in UTC; null for only by hand, as where machines do the work."
+  type = object({
+    ingest    = optional(string)
+    aggregate = optional(string)
+  })
+  default = { ingest = "*/15 * * * *", aggregate = "5-59/15 * * * *" }
+}
+
+variable "machines" {
+  description = "Machines that Ansible looks after, by name: `zone`, and `account`, ingest, aggregate or serve, that it runs as."
+  type = map(object({
+    zone         = string
+    account      = string
+    machine_type = optional(string, "e2-standard-2")
+    disk_gib     = optional(number, 20)
+  }))
+  default = {}
 }

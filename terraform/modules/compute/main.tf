@@ -34,8 +34,16 @@ resource "google_storage_bucket_object" "pipeline_file" {
   content_type = "application/toml"
 }
 
+resource "google_storage_bucket_iam_member" "config_deployer" {
+  count = var.deployer == null ? 0 : 1
+
+  bucket = google_storage_bucket.config.name
+  role   = "roles/storage.admin"
+  member = "serviceAccount:${var.deployer}"
+}
+
 resource "google_storage_bucket_iam_member" "config_readers" {
-  for_each = toset([for job in values(var.jobs) : job.service_account])
+  for_each = toset(concat([for job in values(var.jobs) : job.service_account], var.planner == null ? [] : [var.planner]))
 
   bucket = google_storage_bucket.config.name
   role   = "roles/storage.objectViewer"

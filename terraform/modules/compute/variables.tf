@@ -142,7 +142,13 @@ variable "jobs" {
 }
 
 variable "deployer" {
-  description = "Address of the account that deploys schedules. Null for none but who may do anything."
+  description = "Address of the account that deploys the pipeline file and schedules. Null for none but who may do anything."
+  type        = string
+  default     = null
+}
+
+variable "planner" {
+  description = "Address of the account that plans what would change, and reads the pipeline file. Null for none."
   type        = string
   default     = null
 }

@@ -1,23 +1,25 @@
 locals {
-  # Prometheus' names of what is counted here: of a distribution, the sum of its values.
-  records = "logging_googleapis_com:user_${local.prefix}_records"
-
-  fate_queries = {
-    for fate in ["written", "duplicate", "filtered", "rejected"] :
-    fate => "sum(increase(${local.records}_${fate}_sum[10m]))"
+  # Prometheus' names of what is counted here, of a distribution with the sum of its values. A query names the kind of resource, and there are two.
+  counted = {
+    for name in concat([for fate in local.fates : "records_${fate}_sum"], ["runs", "aggregations"]) : name => {
+      for length in ["10m", "1h"] : length => join(" + ", [
+        for resource in ["cloud_run_job", "gce_instance"] :
+        "(sum(increase(logging_googleapis_com:user_${local.prefix}_${name}{monitored_resource=\"${resource}\"}[${length}])) or vector(0))"
+      ])
+    }
   }
   charts = [
-    { title = "Records by what became of them, in 10 minutes", queries = local.fate_queries, type = "STACKED_BAR" },
+    { title = "Records by what became of them, in 10 minutes", queries = { for fate in ["written", "duplicate", "filtered", "rejected"] : fate => local.counted["records_${fate}_sum"]["10m"] }, type = "STACKED_BAR" },
     {
       title   = "Share of records that were rejected"
-      queries = { rejected = "sum(increase(${local.records}_rejected_sum[1h])) / sum(increase(${local.records}_read_sum[1h]))" }
+      queries = { rejected = "(${local.counted["records_rejected_sum"]["1h"]}) / (${local.counted["records_read_sum"]["1h"]})" }
       type    = "LINE"
     },
     {
       title = "Runs that ended, in an hour"
       queries = {
-        ingest    = "sum(increase(logging_googleapis_com:user_${local.prefix}_runs[1h]))"
-        aggregate = "sum(increase(logging_googleapis_com:user_${local.prefix}_aggregations[1h]))"
+        ingest    = local.counted["runs"]["1h"]
+        aggregate = local.counted["aggregations"]["1h"]
       }
       type = "LINE"
     },

@@ -1,12 +1,16 @@
 locals {
-  # What GitHub's token of a job in one of those environments of that repository says.
-  github_subjects = var.github == null ? [] : [for name in var.github.environments : "repo:${var.github.repository}:environment:${name}"]
+  # What GitHub's token of a job in an environment of that repository says, and the account that it may act as.
+  github_subjects = var.github == null ? {} : {
+    for name, account in merge({ for name in var.github.deploy : name => "deploy" }, { for name in var.github.plan : name => "plan" }) :
+    "repo:${var.github.repository}:environment:${name}" => account
+  }
 
   accounts = {
     ingest    = "Reads inputs, writes facts, the timeline, dead letters and its own state."
     aggregate = "Reads facts and the timeline, writes aggregates."
     serve     = "Reads, to answer queries."
     deploy    = "Makes and changes what the pipeline runs on."
+    plan      = "Reads what there is, to plan what would change."
   }
 
   # What each account may do with each table, and no more. Aggregating writes the timeline too, to repair it from the facts.
@@ -83,6 +87,23 @@ resource "google_project_iam_member" "deploy" {
   member  = google_service_account.this["deploy"].member
 }
 
+resource "google_project_iam_member" "plan" {
+  for_each = var.plan_roles
+
+  project = var.project_id
+  role    = each.key
+  member  = google_service_account.this["plan"].member
+}
+
+# What runs on a machine writes to the log through an agent, as the machine's account.
+resource "google_project_iam_member" "logs" {
+  for_each = { for pair in setproduct(keys(local.table_roles), ["roles/logging.logWriter", "roles/monitoring.metricWriter"]) : "${pair[0]}/${pair[1]}" => { account = pair[0], role = pair[1] } }
+
+  project = var.project_id
+  role    = each.value.role
+  member  = google_service_account.this[each.value.account].member
+}
+
 # Who deploys a machine or a job that runs as an account must be allowed to act as it, and as no other.
 resource "google_service_account_iam_member" "deploy_acts_as" {
   for_each = toset(keys(local.table_roles))
@@ -113,17 +134,17 @@ resource "google_iam_workload_identity_pool_provider" "github" {
     "attribute.repository" = "assertion.repository"
   }
   # Every repository on GitHub gets its tokens from the same issuer.
-  attribute_condition = join(" || ", [for subject in local.github_subjects : "assertion.sub == '${subject}'"])
+  attribute_condition = join(" || ", [for subject, _ in local.github_subjects : "assertion.sub == '${subject}'"])
 
   oidc {
     issuer_uri = "https://token.actions.githubusercontent.com"
   }
 }
 
-resource "google_service_account_iam_member" "github_is_deploy" {
-  for_each = toset(local.github_subjects)
+resource "google_service_account_iam_member" "github" {
+  for_each = local.github_subjects
 
-  service_account_id = google_service_account.this["deploy"].name
+  service_account_id = google_service_account.this[each.value].name
   role               = "roles/iam.workloadIdentityUser"
   member             = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.github[0].name}/subject/${each.key}"
 }

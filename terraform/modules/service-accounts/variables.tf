@@ -24,10 +24,11 @@ variable "instance_name" {
 }
 
 variable "github" {
-  description = "The repository, `OWNER/NAME`, and those of its environments whose workflows may act as the deploy account. Null for none."
+  description = "The repository, `OWNER/NAME`, and those of its environments whose workflows may act as the deploy account, and as the plan account. Null for none."
   type = object({
-    repository   = string
-    environments = list(string)
+    repository = string
+    deploy     = list(string)
+    plan       = list(string)
   })
   default = null
 
@@ -36,8 +37,8 @@ variable "github" {
     error_message = "github.repository must be OWNER/NAME."
   }
   validation {
-    condition     = var.github == null ? true : length(var.github.environments) > 0 && alltrue([for name in var.github.environments : can(regex("^[-_A-Za-z0-9]{1,100}$", name))])
-    error_message = "github.environments must be names of letters, digits, hyphens and underscores, at least one."
+    condition     = var.github == null ? true : length(var.github.deploy) > 0 && alltrue([for name in concat(var.github.deploy, var.github.plan) : can(regex("^[-_A-Za-z0-9]{1,100}$", name))])
+    error_message = "github.deploy and github.plan must be names of letters, digits, hyphens and underscores, at least one to deploy."
   }
 }
 
@@ -53,5 +54,17 @@ variable "deploy_roles" {
       startswith(role, "roles/") && !contains(["roles/owner", "roles/editor", "roles/viewer", "roles/iam.securityAdmin", "roles/resourcemanager.projectIamAdmin"], role)
     ])
     error_message = "deploy_roles must not be basic roles, nor any that may grant every other."
+  }
+}
+
+variable "plan_roles" {
+  description = "Roles of the plan account in the project, which only reads."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for role in var.plan_roles : can(regex("^roles/[a-zA-Z]+\\.[a-zA-Z]*([vV]iewer|[rR]eviewer|[rR]eader)$", role))])
+    error_message = "plan_roles must be those of viewers and readers, and none of them basic."
   }
 }

@@ -7,10 +7,11 @@ locals {
     "monitoring", "oslogin", "pubsub", "run", "secretmanager", "storage", "sts",
   ])
 
-  # Of what the deploy account changes day by day. Accounts, roles and grants in the project it only reads: people make those.
+  # Of what the deploy account changes day by day. Accounts, roles and grants in the project it only reads: people make those. On what it makes
+  # itself, a job or a table, it can grant.
   deploy_roles = toset([
     "roles/artifactregistry.writer",
-    "roles/bigquery.dataOwner",
+    "roles/bigquery.dataEditor",
     "roles/cloudscheduler.admin",
     "roles/compute.instanceAdmin.v1",
     "roles/compute.networkAdmin",
@@ -23,16 +24,35 @@ locals {
     "roles/iap.tunnelResourceAccessor",
     "roles/logging.configWriter",
     "roles/monitoring.editor",
-    "roles/pubsub.admin",
+    "roles/pubsub.editor",
     "roles/run.admin",
     "roles/secretmanager.viewer",
     "roles/serviceusage.serviceUsageViewer",
-    "roles/storage.admin",
+    "roles/storage.bucketViewer",
+  ])
+  # What is read to plan.
+  plan_roles = toset([
+    "roles/artifactregistry.reader",
+    "roles/bigquery.metadataViewer",
+    "roles/bigtable.viewer",
+    "roles/cloudscheduler.viewer",
+    "roles/compute.viewer",
+    "roles/iam.roleViewer",
+    "roles/iam.securityReviewer",
+    "roles/iam.serviceAccountViewer",
+    "roles/iam.workloadIdentityPoolViewer",
+    "roles/logging.viewer",
+    "roles/monitoring.viewer",
+    "roles/pubsub.viewer",
+    "roles/run.viewer",
+    "roles/secretmanager.viewer",
+    "roles/serviceusage.serviceUsageViewer",
+    "roles/storage.bucketViewer",
   ])
 
   jobs = {
     ingest = {
-      args            = ["ingest", module.storage.uri, "--allow-none"]
+      args            = ["ingest", "${module.storage.uri}events/", "--allow-none"]
       service_account = module.service_accounts.emails.ingest
       schedule        = var.schedules.ingest
       tasks           = var.tasks.ingest
@@ -95,10 +115,12 @@ module "service_accounts" {
   prefix        = local.name
   instance_name = module.bigtable.instance_name
   deploy_roles  = local.deploy_roles
+  plan_roles    = local.plan_roles
   github = var.github_repository == null ? null : {
     repository = var.github_repository
-    # A plan is made before somebody approves, so in an environment that asks nobody.
-    environments = [var.environment, "${var.environment}-plan"]
+    deploy     = [var.environment]
+    # A plan is made before somebody approves, in an environment that asks nobody and by an account that only reads.
+    plan = ["${var.environment}-plan"]
   }
 
   # Grants are on tables, which must be there.
@@ -113,6 +135,7 @@ module "storage" {
   location    = upper(var.region)
   readers     = [module.service_accounts.emails.ingest]
   writers     = var.landing_writers
+  deployer    = module.service_accounts.emails.deploy
   kms_key     = var.kms_key
 }
 
@@ -134,7 +157,7 @@ module "secrets" {
 
   project_id = var.project_id
   secrets = {
-    "${local.name}-slack-webhook" = { reader = module.service_accounts.emails.ingest }
+    "${local.name}-slack-webhook" = { reader = module.service_accounts.emails.deploy }
     "${local.name}-api-token"     = { reader = module.service_accounts.emails.serve }
   }
   locations = [var.region]
@@ -156,6 +179,7 @@ module "compute" {
   image               = var.image_digest == null ? null : "${local.registry}/rowmill@${var.image_digest}"
   jobs                = local.jobs
   deployer            = module.service_accounts.emails.deploy
+  planner             = module.service_accounts.emails.plan
   network_tags        = [module.networking.ssh_tag]
   kms_key             = var.kms_key
   deletion_protection = var.deletion_protection

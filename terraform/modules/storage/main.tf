@@ -63,3 +63,11 @@ resource "google_storage_bucket_iam_member" "writers" {
   role   = "roles/storage.objectCreator"
   member = "serviceAccount:${each.key}"
 }
+
+resource "google_storage_bucket_iam_member" "deployer" {
+  count = var.deployer == null ? 0 : 1
+
+  bucket = google_storage_bucket.landing.name
+  role   = "roles/storage.legacyBucketOwner"
+  member = "serviceAccount:${var.deployer}"
+}

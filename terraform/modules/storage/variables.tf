@@ -83,3 +83,9 @@ variable "kms_key" {
     error_message = "kms_key must be a key's full name: projects/P/locations/L/keyRings/R/cryptoKeys/K."
   }
 }
+
+variable "deployer" {
+  description = "Address of the account that deploys the bucket, and reads nothing in it. Null for none but who may do anything."
+  type        = string
+  default     = null
+}

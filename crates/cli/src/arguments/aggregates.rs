@@ -26,10 +26,8 @@ pub(crate) struct AggregateArguments {
     /// All there is, from the facts, from which the timeline is made anew first
     #[arg(long, conflicts_with_all = ["from", "to", "all", "shard", "merge", "dry_run"])]
     pub(crate) rebuild: bool,
-    /// Do only shard I, from 0, of N that run side by side; the last one merges what they leave. Taken from
-    /// `CLOUD_RUN_TASK_INDEX` and `_COUNT`, or `JOB_COMPLETION_INDEX` and `_COUNT`, if those are set
-    #[arg(long, value_name = "I/N")]
-    pub(crate) shard: Option<Shard>,
+    #[command(flatten)]
+    pub(crate) shard: ShardArguments,
     /// What the job of all shards together is called, if it may run again: shards of other jobs are not mixed in
     #[arg(
         long,
@@ -45,16 +43,18 @@ pub(crate) struct AggregateArguments {
     /// How much memory groups may take before they go to temporary files, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide_short_help = true)]
     pub(crate) memory: u32,
-    #[command(flatten)]
-    pub(crate) task: TaskVariables,
     /// Say how much there is to do, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
-/// Which of several tasks this process is, as Cloud Run and Kubernetes say it.
+/// Which of several processes this is, as it was asked for, or as Cloud Run and Kubernetes say it.
 #[derive(Debug, Args)]
-pub(crate) struct TaskVariables {
+pub(crate) struct ShardArguments {
+    /// Do only the share of shard I, from 0, of N that run side by side: of ingest its inputs, of aggregate its hours and buckets, which
+    /// the last one merges. Taken from `CLOUD_RUN_TASK_INDEX` and `_COUNT`, or `JOB_COMPLETION_INDEX` and `_COUNT`, if those are set
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     #[arg(long, env = "CLOUD_RUN_TASK_INDEX", hide = true)]
     cloud_run_task_index: Option<u32>,
     #[arg(long, env = "CLOUD_RUN_TASK_COUNT", hide = true)]
@@ -65,9 +65,12 @@ pub(crate) struct TaskVariables {
     job_completion_count: Option<u32>,
 }
 
-impl TaskVariables {
-    /// The shard that the variables name, if there are any.
-    pub(crate) fn shard(&self) -> Result<Option<Shard>, String> {
+impl ShardArguments {
+    /// The shard that was asked for, or that the variables name; the only one there is without either.
+    pub(crate) fn shard(&self) -> Result<Shard, String> {
+        if let Some(shard) = self.shard {
+            return Ok(shard);
+        }
         let cloud_run = (
             "CLOUD_RUN_TASK",
             self.cloud_run_task_index,
@@ -84,11 +87,11 @@ impl TaskVariables {
                 format!("`{name}_INDEX` is {index} but `{name}_COUNT` is not set; set it to the number of tasks, or give --shard {index}/N")
             })?;
             let shard = Shard::new(index, count);
-            return shard.map(Some).ok_or_else(|| {
+            return shard.ok_or_else(|| {
                 format!("`{name}_INDEX` {index} of `{name}_COUNT` {count} is no shard; the index counts from 0")
             });
         }
-        Ok(None)
+        Ok(Shard::ALONE)
     }
 }
 

@@ -70,11 +70,12 @@ fn options(arguments: &AggregateArguments) -> Result<AggregateOptions> {
         (None, None) => Scope::Pending,
         (from, to) => Scope::Between(from.unwrap_or(Date::MIN), to.unwrap_or(Date::MAX)),
     };
-    let shard = match arguments.shard {
-        None if !arguments.merge => arguments.task.shard().map_err(UsageError)?,
-        given => given,
+    // Whoever only merges is none of them, whatever the variables say.
+    let shard = if arguments.merge {
+        Shard::ALONE
+    } else {
+        arguments.shard.shard().map_err(UsageError)?
     };
-    let shard = shard.unwrap_or(Shard::ALONE);
     if arguments.rebuild && !shard.is_alone() {
         let problem = "`--rebuild` is done by one process, and this is one of several tasks";
         return Err(UsageError(format!("{problem}; run it as a job of one task")).into());

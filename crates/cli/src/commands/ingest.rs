@@ -23,8 +23,17 @@ pub(crate) async fn check(
     arguments: &InputArguments,
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
+    check_shard(global, arguments, Shard::ALONE, printer).await
+}
+
+async fn check_shard(
+    global: &Global,
+    arguments: &InputArguments,
+    shard: Shard,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
-    let inputs = prepare(global, &stages, arguments, Shard::ALONE, printer).await?;
+    let inputs = prepare(global, &stages, arguments, shard, printer).await?;
     let control = session::control();
     let options = options(&stages, arguments);
     let progress = Progress::watch("reading", &control, inputs.bytes(), printer.is_quiet());
@@ -81,7 +90,8 @@ async fn dry_run(
     arguments: &IngestArguments,
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
-    let status = check(global, &arguments.input, printer).await?;
+    let shard = arguments.shard.shard().map_err(UsageError)?;
+    let status = check_shard(global, &arguments.input, shard, printer).await?;
     printer.say("a dry run: nothing was written");
     Ok(status)
 }
@@ -136,11 +146,7 @@ async fn read(
     control: &Control,
     printer: &Printer,
 ) -> Result<(OpenStore, IngestReport)> {
-    let shard = match arguments.shard {
-        None => arguments.task.shard().map_err(UsageError)?,
-        given => given,
-    };
-    let shard = shard.unwrap_or(Shard::ALONE);
+    let shard = arguments.shard.shard().map_err(UsageError)?;
     let inputs = prepare(global, stages, &arguments.input, shard, printer).await?;
     let store = session::store(global).await?;
     let options = IngestOptions {

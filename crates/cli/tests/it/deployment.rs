@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use insta::assert_snapshot;
 use rowmill_objects::testing::StorageServer;
+use rowmill_pipeline::RunStatus;
 
 use crate::commands::EVENTS;
 use crate::{folder, rowmill, run, shown, stdout};
@@ -12,24 +13,21 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// What every environment makes is what the binary writes to.
+/// What every environment makes is what the binary writes to with the environment's pipeline file.
 #[test]
-fn terraform_makes_the_tables_of_the_example() {
-    let config = repository().join("examples/listens.toml");
-    let config = config.to_str().unwrap();
-    let arguments = ["schema", "export", "--terraform", "--config", config];
-    let exported = stdout(&repository(), &arguments);
+fn terraform_makes_the_tables_of_the_pipeline_file() {
     for environment in ["dev", "staging", "production"] {
-        let file = repository()
+        let folder = repository()
             .join("terraform/environments")
-            .join(environment)
-            .join("tables.auto.tfvars.json");
-        let kept = std::fs::read_to_string(&file).unwrap();
+            .join(environment);
+        let kept = std::fs::read_to_string(folder.join("tables.auto.tfvars.json")).unwrap();
+        let export = ["schema", "export", "--terraform"];
+        let exported = stdout(&folder, &export);
         assert_eq!(
             kept,
             exported,
             "{environment}: rowmill {}",
-            arguments[..3].join(" ")
+            export.join(" ")
         );
     }
 }
@@ -77,7 +75,9 @@ fn tasks_share_the_inputs() {
         report["ledger"]["read"].as_u64().unwrap()
     };
     let ingest = ["ingest", "landing/", "--format", "json", "--quiet"];
-    let first = run(path, &[&ingest[..], &["--shard", "0/2"]].concat());
+    let of_first = [&ingest[..], &["--shard", "0/2"]].concat();
+    let tried = run(path, &[&of_first[..], &["--dry-run"]].concat());
+    let first = run(path, &of_first);
     let second = rowmill(path, &ingest)
         .env("CLOUD_RUN_TASK_INDEX", "1")
         .env("CLOUD_RUN_TASK_COUNT", "2")
@@ -85,6 +85,7 @@ fn tasks_share_the_inputs() {
         .unwrap();
     assert_eq!(read(&first) + read(&second), 40);
     assert!(read(&first) > 0 && read(&second) > 0);
+    assert_eq!(read(&tried), read(&first));
     assert_snapshot!(shown(path, &run(path, &["ingest", "landing/"])).lines().last().unwrap(), @"there is nothing to do; see --again");
     let piped = run(path, &["ingest", "-", "--shard", "0/2"]);
     assert_snapshot!(shown(path, &piped), @r"
@@ -121,6 +122,14 @@ fn nothing_may_have_landed_yet() {
     assert_eq!(run(path, &objects).status.code(), Some(2));
     let objects = [&objects[..], &["--allow-none"]].concat();
     assert_eq!(run(path, &objects).status.code(), Some(0));
+    let gone = [
+        "ingest",
+        "gs://landing/gone.csv",
+        "--storage-endpoint",
+        &url,
+        "--allow-none",
+    ];
+    assert_eq!(run(path, &gone).status.code(), Some(2));
     assert_snapshot!(shown(path, &run(path, &["ingest", "gone.csv", "--allow-none"])), @r"
     exit 2
     -- stderr
@@ -160,13 +169,44 @@ fn what_alerts_read_is_logged() {
         "5%",
     ];
     assert_eq!(logged(&bad, "ingested")["status"], "too many rejects");
-    let filters = repository().join("terraform/modules/monitoring/main.tf");
-    let filters = std::fs::read_to_string(filters).unwrap();
-    let is_of_name = |c: char| c == '_' || c.is_ascii_alphabetic();
-    let fields = filters.split("jsonPayload.fields.").skip(1);
-    let fields = fields.filter_map(|rest| rest.split(|c| !is_of_name(c)).next());
     let known = logged(&[&ingest[..], &["--again"]].concat(), "ingested");
-    for field in fields.filter(|field| !field.is_empty()) {
-        assert!(known.get(field).is_some(), "a filter reads `{field}`");
+    let filters = filters_of_monitoring();
+    for field in words_after(&filters, "jsonPayload.fields.") {
+        // One of them is written for each of what a record may become.
+        let is_known = field.is_empty() || known.get(field).is_some();
+        assert!(is_known, "a filter reads `{field}`");
     }
+    let fates = filters.split("fates = toset([").nth(1).unwrap();
+    let fates = fates.split(']').next().unwrap().split(", ");
+    for fate in fates.map(|fate| fate.trim_matches('"')) {
+        assert!(known[fate].is_u64(), "{fate}");
+    }
+    let alert = repository().join("ansible/roles/pipeline-service/files/alert");
+    let alert = std::fs::read_to_string(alert).unwrap();
+    for message in words_after(&filters, r#"message=\""#) {
+        let is_logged = ["ingested", "aggregated"].contains(&message)
+            || alert.contains(&format!(r#""message":"{message}""#));
+        assert!(is_logged, "nobody logs `{message}`");
+    }
+    let statuses = [RunStatus::TooManyRejects, RunStatus::Damaged].map(RunStatus::name);
+    for status in words_after(&filters, r#"status=\""#) {
+        assert!(statuses.contains(&status), "no run ends `{status}`");
+    }
+}
+
+fn filters_of_monitoring() -> String {
+    let filters = repository().join("terraform/modules/monitoring/main.tf");
+    std::fs::read_to_string(filters).unwrap()
+}
+
+/// What stands after each `mark`: letters, spaces and underscores.
+fn words_after<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
+    let is_of_word = |c: char| c == '_' || c == ' ' || c.is_ascii_alphabetic();
+    let words: Vec<_> = text
+        .split(mark)
+        .skip(1)
+        .map(|rest| rest.split(|c| !is_of_word(c)).next().unwrap())
+        .collect();
+    assert!(!words.is_empty(), "{mark}");
+    words
 }

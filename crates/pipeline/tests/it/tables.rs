@@ -118,7 +118,8 @@ async fn columns_hold_what_is_said_of_them() {
     ingest_all(&stages, &store, &[&file], "run").await.unwrap();
     aggregate_pending(&stages, &store).await.unwrap();
     let columns = typed_columns(&stages);
-    let mut unseen: HashSet<_> = columns.iter().map(|it| (it.table, &it.qualifier)).collect();
+    let name = |it: &TypedColumn| (it.table, it.family, it.qualifier.clone());
+    let mut unseen: HashSet<_> = columns.iter().map(name).collect();
     for table in [table::FACT, table::AGGREGATE] {
         let rows = store.scan(table, Scan::all());
         for row in rows.try_collect::<Vec<_>>().await.unwrap() {
@@ -138,7 +139,7 @@ async fn columns_hold_what_is_said_of_them() {
                 };
                 let value = Value::decode(column.value_type, cell.value);
                 assert!(value.is_ok(), "{column:?} of {key}: {value:?}");
-                unseen.remove(&(table, &column.qualifier));
+                unseen.remove(&name(column));
             }
         }
     }

@@ -9,7 +9,7 @@ run "least_privilege" {
   command = plan
 
   assert {
-    condition     = toset(keys(google_service_account.this)) == toset(["ingest", "aggregate", "serve", "deploy"])
+    condition     = toset(keys(google_service_account.this)) == toset(["ingest", "aggregate", "serve", "deploy", "plan"])
     error_message = "one account for each kind of work"
   }
   assert {
@@ -38,7 +38,7 @@ run "github_without_keys" {
   command = plan
 
   variables {
-    github       = { repository = "rowmill/rowmill", environments = ["production", "production-plan"] }
+    github       = { repository = "rowmill/rowmill", deploy = ["production"], plan = ["production-plan"] }
     deploy_roles = ["roles/compute.networkAdmin"]
   }
 
@@ -47,7 +47,7 @@ run "github_without_keys" {
     error_message = "tokens of other repositories, and of other environments, are no good"
   }
   assert {
-    condition     = length(google_service_account_iam_member.github_is_deploy) == 2 && alltrue([for grant in google_service_account_iam_member.github_is_deploy : grant.role == "roles/iam.workloadIdentityUser"])
+    condition     = length(google_service_account_iam_member.github) == 2 && alltrue([for grant in google_service_account_iam_member.github : grant.role == "roles/iam.workloadIdentityUser"])
     error_message = "workflows of the environment act as the deploy account"
   }
 }
@@ -60,6 +60,12 @@ run "basic_roles_are_refused" {
 
 run "a_repository_has_an_owner" {
   command = plan
-  variables { github = { repository = "rowmill", environments = ["production", "production-plan"] } }
+  variables { github = { repository = "rowmill", deploy = ["production"], plan = ["production-plan"] } }
   expect_failures = [var.github]
+}
+
+run "whoever_plans_only_reads" {
+  command = plan
+  variables { plan_roles = ["roles/run.admin"] }
+  expect_failures = [var.plan_roles]
 }

@@ -36,15 +36,15 @@ run "parts_fit" {
   }
 }
 
-run "whoever_deploys_cannot_grant" {
+run "whoever_deploys_cannot_grant_in_the_project" {
   command = plan
 
   assert {
     condition = alltrue([
       for role in local.deploy_roles :
-      !can(regex("^roles/(owner|editor|iam\\.(serviceAccountAdmin|serviceAccountKeyAdmin|roleAdmin|workloadIdentityPoolAdmin|securityAdmin)|resourcemanager\\.projectIamAdmin|secretmanager\\.(admin|secretAccessor))$", role))
+      !can(regex("^roles/(owner|editor|iam\\.(serviceAccountAdmin|serviceAccountKeyAdmin|roleAdmin|workloadIdentityPoolAdmin|securityAdmin)|resourcemanager\\.projectIamAdmin|secretmanager\\.(admin|secretAccessor)|storage\\.(admin|objectAdmin|objectViewer|objectUser)|pubsub\\.admin|bigquery\\.(admin|dataOwner))$", role))
     ])
-    error_message = "the deploy account makes no accounts, grants nothing in the project, and reads no secret: ${join(", ", local.deploy_roles)}"
+    error_message = "in the project the deploy account makes no accounts, grants nothing, and reads neither secrets nor what landed: ${join(", ", local.deploy_roles)}"
   }
 }
 
