@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use rowmill_ingest::{Chunks, Compression, Format, Options, ReadAhead, SNIFF_BYTES};
 use rowmill_objects::{Endpoint, ObjectUri};
 use rowmill_rowkey::PART_BYTES_MAX;
+use rowmill_store::Store;
 use rowmill_transform::Columns;
 use walkdir::WalkDir;
 
 use crate::error::Error;
-use crate::file_ledger::Stamp;
+use crate::file_ledger::{FileLedger, FileStatus, Stamp};
+use crate::plan::Standing;
+use crate::runs::{latest_ingest, ledgers_of};
 use crate::shard::Shard;
 use crate::source::{Bytes, Source, peek};
 use crate::stages::Stages;
@@ -36,6 +39,8 @@ pub struct Inputs {
     /// Files of directories that were left out, because their names are none of a format that is read.
     pub left_out: u64,
     storage: Endpoint,
+    /// Those that were left out because they are done.
+    done: Vec<(String, Standing)>,
 }
 
 /// How inputs are looked for.
@@ -110,6 +115,36 @@ impl Inputs {
         Ok(self)
     }
 
+    /// Whether any of them is an object, each look into which is a request.
+    pub fn have_objects(&self) -> bool {
+        self.list.iter().any(Input::is_object)
+    }
+
+    /// Leaves out objects that are done and are as they were, without a look into any: what is ingested again and again, as by a clock, costs
+    /// what is new. While a run is to be taken up in any of the inputs, all stay: what it has read tells its duplicates.
+    pub async fn leave_done(mut self, stages: &Stages, store: &dyn Store) -> Result<Self, Error> {
+        let names: Vec<_> = self.list.iter().map(|input| input.name.clone()).collect();
+        let known = ledgers_of(store, &names).await?;
+        let latest = |input: &Input| known.get(&input.name).and_then(|runs| latest_ingest(runs));
+        let is_done = |ledger: &FileLedger| ledger.status == FileStatus::Done;
+        if !self.list.iter().filter_map(latest).all(is_done) {
+            return Ok(self);
+        }
+        let list = std::mem::take(&mut self.list);
+        for input in list {
+            let stamp = input.source.stamp().filter(|_| input.is_object());
+            let done = latest(&input).filter(|done| stamp.is_some() && done.stamp == stamp);
+            match done {
+                Some(done) => {
+                    let standing = Standing::done(done, &stages.pipeline.fingerprint);
+                    self.done.push((input.name, standing));
+                }
+                None => self.list.push(input),
+            }
+        }
+        Ok(self)
+    }
+
     /// The length of all files together.
     pub fn bytes(&self) -> u64 {
         self.list.iter().map(|input| input.bytes).sum()
@@ -133,6 +168,7 @@ impl Inputs {
             inputs,
             bytes,
             storage: self.storage,
+            done: self.done,
         })
     }
 
@@ -290,6 +326,8 @@ pub struct PreparedInputs {
     bytes: u64,
     /// Where inputs that are objects are.
     pub(crate) storage: Endpoint,
+    /// Those that were left out because they are done.
+    pub(crate) done: Vec<(String, Standing)>,
 }
 
 impl PreparedInputs {
@@ -328,6 +366,10 @@ pub(crate) struct Prepared {
 pub(crate) type OpenChunks = Chunks<Bytes>;
 
 impl Input {
+    fn is_object(&self) -> bool {
+        matches!(self.source, Source::Object(_))
+    }
+
     fn prepare(self, stages: &Stages) -> Result<Prepared, Error> {
         const MAGIC_BYTES: usize = 6;
         let failed = |source| Error::Read {

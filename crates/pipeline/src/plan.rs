@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::file_ledger::{FileLedger, FileStatus};
 use crate::input::{Inputs, Prepared, PreparedInputs, Search};
 use crate::letter;
-use crate::runs::{FileLedgers, RunKind, find_run, ledgers_of};
+use crate::runs::{FileLedgers, RunKind, find_run, latest_ingest, ledgers_of};
 use crate::stages::Stages;
 
 /// How an input stands to what was ingested before.
@@ -48,6 +48,14 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// That of an input which a ledger says is done, under the pipeline file of this fingerprint or another.
+    pub(crate) fn done(ledger: &FileLedger, config_hash: &str) -> Self {
+        Self::Done {
+            run: ledger.run.clone(),
+            other_config: ledger.config_hash != config_hash,
+        }
+    }
+
     /// The run that is taken up.
     fn resumed_in(&self) -> Option<&str> {
         match self {
@@ -144,7 +152,7 @@ impl Plan {
         let storage = inputs.storage.clone();
         let mut plan = Self {
             tasks: Vec::new(),
-            standings: Vec::new(),
+            standings: inputs.done,
         };
         for prepared in inputs.inputs {
             plan.add(prepared, &known, new_run, again).await?;
@@ -214,10 +222,8 @@ impl Plan {
         new_run: NewRun<'_>,
         again: bool,
     ) -> Result<(), Error> {
-        let latest = known.get(&prepared.name).and_then(|runs| {
-            let mut ingests = runs.iter().filter(|run| run.kind == RunKind::Ingest);
-            ingests.next_back()
-        });
+        let latest = known.get(&prepared.name);
+        let latest = latest.and_then(|runs| latest_ingest(runs));
         let Some(latest) = latest.filter(|_| !again && prepared.is_repeatable()) else {
             let ledger = new_run.ledger(&prepared);
             self.push(Task::write(prepared, ledger), Standing::New);
@@ -240,7 +246,7 @@ impl Plan {
                     FileStatus::Done if is_grown => {
                         self.grow(prepared, latest, before_tail, new_run)
                     }
-                    FileStatus::Done => self.leave(prepared, latest, other_config),
+                    FileStatus::Done => self.leave(prepared, latest, new_run.config_hash),
                     FileStatus::Unfinished | FileStatus::Broken => {
                         self.resume(prepared, latest, before_tail);
                     }
@@ -255,11 +261,8 @@ impl Plan {
         self.tasks.push(task);
     }
 
-    fn leave(&mut self, prepared: Prepared, latest: &FileLedger, other_config: bool) {
-        let standing = Standing::Done {
-            run: latest.run.clone(),
-            other_config,
-        };
+    fn leave(&mut self, prepared: Prepared, latest: &FileLedger, config_hash: &str) {
+        let standing = Standing::done(latest, config_hash);
         let task = Task {
             role: Role::Remember,
             ..Task::write(prepared, latest.clone())

@@ -201,6 +201,12 @@ pub(crate) async fn ledgers_of(store: &dyn Store, names: &[String]) -> Result<Fi
     read_files(store, Scan::ranges(ranges)).await
 }
 
+/// The latest run that ingested an input, of its ledgers in their order.
+pub(crate) fn latest_ingest(ledgers: &[FileLedger]) -> Option<&FileLedger> {
+    let mut ingests = ledgers.iter().filter(|run| run.kind == RunKind::Ingest);
+    ingests.next_back()
+}
+
 async fn read_files(store: &dyn Store, scan: Scan) -> Result<FileLedgers, Error> {
     let mut files = FileLedgers::new();
     let mut rows = store.scan(table::STATE, scan.with_latest_only());

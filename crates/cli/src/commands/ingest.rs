@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use rowmill_model::{GcRule, RetentionSpec};
 use rowmill_pipeline::{
-    Control, Error, IngestOptions, IngestReport, Inputs, OpenStore, PreparedInputs, Scope, Search,
-    Shard, Stages, aggregate, check as check_inputs, ingest,
+    Control, IngestOptions, IngestReport, Inputs, OpenStore, PreparedInputs, Scope, Search, Shard,
+    Stages, aggregate, check as check_inputs, ingest,
 };
 use rowmill_store::{Clock as _, SystemClock};
 
@@ -33,7 +33,8 @@ async fn check_shard(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
-    let inputs = prepare(global, &stages, arguments, shard, printer).await?;
+    let inputs = find(global, arguments, shard, printer).await?;
+    let inputs = prepare(&stages, inputs).await?;
     let control = session::control();
     let options = options(&stages, arguments);
     let progress = Progress::watch("reading", &control, inputs.bytes(), printer.is_quiet());
@@ -96,37 +97,39 @@ async fn dry_run(
     Ok(status)
 }
 
-/// Finds all inputs and looks into them, before a store is made or changed.
-async fn prepare(
+/// Finds all inputs.
+async fn find(
     global: &Global,
-    stages: &Arc<Stages>,
     arguments: &InputArguments,
     shard: Shard,
     printer: &Printer,
-) -> Result<PreparedInputs> {
+) -> Result<Inputs> {
     if printer.format() == Some(Format::Csv) {
         return Err(UsageError("a ledger is printed as a table or as json".into()).into());
     }
-    let (stages, names) = (Arc::clone(stages), arguments.inputs.clone());
+    let names = arguments.inputs.clone();
     let search = Search {
         format: arguments.input_format.map(Into::into),
         storage: session::storage(global),
         may_be_none: arguments.allow_none,
     };
-    // A pipe may keep this waiting, which must not keep Ctrl-C waiting.
-    let prepared = tokio::task::spawn_blocking(move || {
-        let inputs = Inputs::find_with(&names, &search)?.of_shard(shard)?;
-        let left_out = inputs.left_out;
-        Ok::<_, Error>((inputs.prepare(&stages)?, left_out))
-    });
-    let (inputs, left_out) = prepared.await??;
-    if left_out > 0 {
-        let left_out = counted(left_out, "file");
+    let found = tokio::task::spawn_blocking(move || Inputs::find_with(&names, &search));
+    let inputs = found.await??.of_shard(shard)?;
+    if inputs.left_out > 0 {
+        let left_out = counted(inputs.left_out, "file");
         printer.say(&format!(
             "left out {left_out} whose names end with none of csv, tsv, json, jsonl, ndjson"
         ));
     }
     Ok(inputs)
+}
+
+/// Looks into all inputs, before a store is made or changed.
+async fn prepare(stages: &Arc<Stages>, inputs: Inputs) -> Result<PreparedInputs> {
+    let stages = Arc::clone(stages);
+    // A pipe may keep this waiting, which must not keep Ctrl-C waiting.
+    let prepared = tokio::task::spawn_blocking(move || inputs.prepare(&stages));
+    Ok(prepared.await??)
 }
 
 fn options(stages: &Stages, arguments: &InputArguments) -> IngestOptions {
@@ -147,8 +150,16 @@ async fn read(
     printer: &Printer,
 ) -> Result<(OpenStore, IngestReport)> {
     let shard = arguments.shard.shard().map_err(UsageError)?;
-    let inputs = prepare(global, stages, &arguments.input, shard, printer).await?;
-    let store = session::store(global).await?;
+    let inputs = find(global, &arguments.input, shard, printer).await?;
+    let may_be_done = inputs.have_objects() && !arguments.again;
+    let (inputs, store) = if may_be_done && session::uri(global)?.check_exists().is_ok() {
+        let store = session::store(global).await?;
+        let left = inputs.leave_done(stages, &*store.store).await?;
+        (prepare(stages, left).await?, store)
+    } else {
+        let inputs = prepare(stages, inputs).await?;
+        (inputs, session::store(global).await?)
+    };
     let options = IngestOptions {
         again: arguments.again,
         batch_rows: arguments.batch_rows as usize,

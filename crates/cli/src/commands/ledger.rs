@@ -6,17 +6,26 @@ use rowmill_pipeline::{IngestReport, Ledger, RunStatus, Standing, Stopped};
 use serde_json::json;
 
 use crate::exit::{ExitStatus, INTERRUPTED, INTERRUPTED_AGAIN};
-use crate::printer::{Printer, grouped};
+use crate::printer::{Printer, counted, grouped};
+
+/// How many inputs that are done already are named.
+const SHOWN_MAX: usize = 20;
 
 /// Prints the report of a run.
 pub(crate) fn print(report: &IngestReport, printer: &mut Printer) -> io::Result<()> {
     for name in &report.empty {
         printer.say(&format!("{name}: holds no records"));
     }
+    let done = done_already(report).len();
     for (name, standing) in &report.standings {
-        if let Some(text) = shown(standing) {
+        let is_one_of_many = is_done(standing) && done > SHOWN_MAX;
+        if let Some(text) = shown(standing).filter(|_| !is_one_of_many) {
             printer.say(&format!("{name}: {text}"));
         }
+    }
+    if done > SHOWN_MAX {
+        let done = counted(done as u64, "input");
+        printer.say(&format!("{done} are done already"));
     }
     if !printer.is_for_people() {
         let examples: Vec<_> = report
@@ -30,7 +39,8 @@ pub(crate) fn print(report: &IngestReport, printer: &mut Printer) -> io::Result<
             "rejected": rejected,
             "examples": examples,
             "damaged": damaged(report),
-            "done_already": done_already(report),
+            "done_already": done_already(report).iter().take(SHOWN_MAX).collect::<Vec<_>>(),
+            "done_already_count": done_already(report).len(),
             "status": report.status(),
             "interrupted": report.stopped == Some(Stopped::Interrupted),
         }));

@@ -176,7 +176,7 @@ fn retention_is_shown_applied_and_warned_of() {
     assert_snapshot!(check(&["ingest", "--again", "plays.jsonl", "--format", "json", "--set", retention]), @r#"
     exit 0
     -- stdout
-    {"damaged":[],"done_already":[],"examples":[{"place":"plays.jsonl:5","reasons":["required user_id: `userId` is missing or empty","one_of level: \"gold\" is none of \"free\", \"paid\""]}],"interrupted":false,"ledger":{"bytes":{"duplicate":114,"filtered":0,"read":659,"rejected":93,"written":452},"duplicate":1,"filtered":0,"read":5,"rejected_by_reason":{"required":1},"violations":[{"count":1,"reason":"one_of","severity":"reject","subject":"level"},{"count":1,"reason":"required","severity":"reject","subject":"user_id"},{"count":1,"reason":"rule","severity":"warn","subject":"redirects_are_odd"}],"written":3},"rejected":1,"status":"done"}
+    {"damaged":[],"done_already":[],"done_already_count":0,"examples":[{"place":"plays.jsonl:5","reasons":["required user_id: `userId` is missing or empty","one_of level: \"gold\" is none of \"free\", \"paid\""]}],"interrupted":false,"ledger":{"bytes":{"duplicate":114,"filtered":0,"read":659,"rejected":93,"written":452},"duplicate":1,"filtered":0,"read":5,"rejected_by_reason":{"required":1},"violations":[{"count":1,"reason":"one_of","severity":"reject","subject":"level"},{"count":1,"reason":"required","severity":"reject","subject":"user_id"},{"count":1,"reason":"rule","severity":"warn","subject":"redirects_are_odd"}],"written":3},"rejected":1,"status":"done"}
     -- stderr
     events since 2018-11-15T14 were written, and events_fact keeps 400 days: what is older may be dropped at once
     "#);

@@ -137,6 +137,54 @@ fn nothing_may_have_landed_yet() {
     ");
 }
 
+/// A clock that ingests the same folder again and again looks into what is new, and names few of the others.
+#[test]
+fn what_is_done_is_not_looked_into() {
+    let (folder, server) = (folder(), StorageServer::start());
+    for index in 0..30 {
+        server.put(
+            "landing",
+            &format!("events/{index:02}.jsonl"),
+            EVENTS.as_bytes(),
+        );
+    }
+    let url = server.url();
+    let arguments = [
+        "ingest",
+        "gs://landing/events/",
+        "--storage-endpoint",
+        &url,
+        "--format",
+        "json",
+    ];
+    let ingest = || {
+        let before = server.requests();
+        let output = run(folder.path(), &arguments);
+        assert!(output.status.success());
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (report, said, server.requests() - before)
+    };
+    let (first, _, _) = ingest();
+    assert_eq!(first["ledger"]["read"], 150);
+    let (again, said, requests) = ingest();
+    assert_eq!(
+        (&again["ledger"]["read"], &again["done_already_count"]),
+        (&0.into(), &30.into())
+    );
+    assert_eq!((said.trim(), requests), ("30 inputs are done already", 1));
+    server.put("landing", "events/30.jsonl", EVENTS.as_bytes());
+    server.put(
+        "landing",
+        "events/07.jsonl",
+        format!("{EVENTS}{EVENTS}").as_bytes(),
+    );
+    let (more, _, requests) = ingest();
+    assert_eq!(more["ledger"]["read"], 10, "a new one, and what has grown");
+    assert!(requests < 12, "{requests} requests for two objects");
+    assert_eq!(ingest().2, 1);
+}
+
 /// `terraform/modules/monitoring` counts these messages and reads these fields.
 #[test]
 fn what_alerts_read_is_logged() {

@@ -59,7 +59,7 @@ fn a_done_file_a_grown_one_and_a_changed_one() {
     assert_snapshot!(check(&folder, &["ingest", "plays.jsonl", "--format", "json"]), @r#"
     exit 0
     -- stdout
-    {"damaged":[],"done_already":[],"examples":[],"interrupted":false,"ledger":{"bytes":{"duplicate":0,"filtered":0,"read":169,"rejected":0,"written":169},"duplicate":0,"filtered":0,"read":1,"rejected_by_reason":{},"violations":[],"written":1},"rejected":0,"status":"done"}
+    {"damaged":[],"done_already":[],"done_already_count":0,"examples":[],"interrupted":false,"ledger":{"bytes":{"duplicate":0,"filtered":0,"read":169,"rejected":0,"written":169},"duplicate":0,"filtered":0,"read":1,"rejected_by_reason":{},"violations":[],"written":1},"rejected":0,"status":"done"}
     -- stderr
     plays.jsonl: is another file than the one of that name that was ingested; all of it is read
     "#);
