@@ -6,7 +6,7 @@ use crate::splitter::Splitter as _;
 /// How many bytes of a file [`Format::detect`] wants to see.
 pub const SNIFF_BYTES: usize = 64 * 1024;
 
-const BOM: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A format of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::chunk::{Chunk, Defect};
 use crate::csv::{CsvRows, RowSplitter};
 use crate::error::Error;
-use crate::format::{Format, bom_bytes};
+use crate::format::{BOM, Format, bom_bytes};
 use crate::json::DocumentSplitter;
 use crate::lines::LineSplitter;
 use crate::splitter::{Span, Splitter};
@@ -159,6 +159,12 @@ impl<R: Read> Chunks<R> {
 
     /// Reads until the buffer holds `wanted` bytes or the file ends. A failure ends the file, and is told after what came before it.
     fn fill(&mut self, wanted: usize) {
+        // A byte order mark is told only when all of it is there.
+        let wanted = if self.at_start {
+            wanted.max(BOM.len())
+        } else {
+            wanted
+        };
         let missing = wanted.saturating_sub(self.buffer.len()) as u64;
         self.buffer
             .reserve(wanted.saturating_sub(self.buffer.len()) + 1);

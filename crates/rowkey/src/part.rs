@@ -26,15 +26,17 @@ pub(crate) fn push(out: &mut Vec<u8>, part: Part, text: &str) -> Result<(), Erro
     let start = out.len();
     push_unbounded(out, text);
     let bytes = out.len() - start;
-    if bytes > PART_BYTES_MAX {
+    let checked = check_length(part, bytes);
+    if checked.is_err() {
         out.truncate(start);
-        return Err(Error::new(
-            part,
-            ErrorKind::TooLong {
-                bytes,
-                bytes_max: PART_BYTES_MAX,
-            },
-        ));
+    }
+    checked
+}
+
+fn check_length(part: Part, bytes: usize) -> Result<(), Error> {
+    let bytes_max = PART_BYTES_MAX;
+    if bytes > bytes_max {
+        return Err(Error::new(part, ErrorKind::TooLong { bytes, bytes_max }));
     }
     Ok(())
 }
@@ -68,6 +70,7 @@ pub(crate) fn decode(part: Part, bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
     if bytes.is_empty() {
         return Err(Error::new(part, ErrorKind::Empty));
     }
+    check_length(part, bytes.len())?;
     let text = std::str::from_utf8(bytes).map_err(|_| malformed())?;
     if !text.bytes().any(needs_escape) {
         return Ok(Cow::Borrowed(text));

@@ -137,6 +137,15 @@ fn the_longest_parts_fit_every_key() {
     let long = "x".repeat(PART_BYTES_MAX);
     let fact = FactKey::new(long.as_str(), Timestamp::MIN, long.as_str());
     assert!(TimelineKey { fact }.encode().unwrap().len() <= KEY_BYTES_MAX);
+    // What no key can be made of is none either.
+    for value in [
+        "x".repeat(PART_BYTES_MAX + 1),
+        "%23".repeat(PART_BYTES_MAX / 3 + 1),
+    ] {
+        let key = format!("song#{value}#2018-11-15");
+        let error = AggregateKey::decode(key.as_bytes()).unwrap_err();
+        assert_eq!(error.part(), Part::DimensionValue);
+    }
 }
 
 /// The layout is a contract: these bytes must never change.
