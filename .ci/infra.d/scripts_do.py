@@ -78,6 +78,7 @@ def releases(folder):
     stage.file("offered/SHA256SUMS", f"{sha256('binary')}  rowmill-1.2.3-x86_64-linux\n")
     stage.run("fetch-release", "v1.2.3", "got")
     assert (stage.folder / "got/rowmill.sha256").read_text().startswith(sha256("binary"))
+    assert os.access(stage.folder / "got/rowmill", os.X_OK), "what was downloaded can be run"
     tree = copy_of_tree(stage)
     stage.run("deploy-release", "staging", "v1.2.3", tree=tree, PROJECT_ID="p")
     played = next(call for call in stage.asked() if call.startswith("ansible-playbook"))

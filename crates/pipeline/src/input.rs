@@ -12,7 +12,7 @@ use rowmill_transform::Columns;
 use walkdir::WalkDir;
 
 use crate::error::Error;
-use crate::file_ledger::{FileLedger, FileStatus, Stamp};
+use crate::file_ledger::{FileStatus, Stamp};
 use crate::plan::Standing;
 use crate::runs::{latest_ingest, ledgers_of};
 use crate::shard::Shard;
@@ -115,25 +115,26 @@ impl Inputs {
         Ok(self)
     }
 
-    /// Whether any of them is an object, each look into which is a request.
-    pub fn have_objects(&self) -> bool {
-        self.list.iter().any(Input::is_object)
+    /// Whether all of them are objects, each look into which is a request.
+    pub fn are_objects(&self) -> bool {
+        self.list.iter().all(Input::is_object)
     }
 
     /// Leaves out objects that are done and are as they were, without a look into any: what is ingested again and again, as by a clock, costs
-    /// what is new. While a run is to be taken up in any of the inputs, all stay: what it has read tells its duplicates.
+    /// what is new. What a run that is to be taken up has read stays: it tells that run's duplicates.
     pub async fn leave_done(mut self, stages: &Stages, store: &dyn Store) -> Result<Self, Error> {
         let names: Vec<_> = self.list.iter().map(|input| input.name.clone()).collect();
         let known = ledgers_of(store, &names).await?;
         let latest = |input: &Input| known.get(&input.name).and_then(|runs| latest_ingest(runs));
-        let is_done = |ledger: &FileLedger| ledger.status == FileStatus::Done;
-        if !self.list.iter().filter_map(latest).all(is_done) {
-            return Ok(self);
-        }
+        let ledgers = self.list.iter().filter_map(latest);
+        let open = ledgers.filter(|ledger| ledger.status != FileStatus::Done);
+        let open: HashSet<_> = open.map(|ledger| ledger.run.clone()).collect();
         let list = std::mem::take(&mut self.list);
         for input in list {
             let stamp = input.source.stamp().filter(|_| input.is_object());
-            let done = latest(&input).filter(|done| stamp.is_some() && done.stamp == stamp);
+            let done = latest(&input).filter(|ledger| ledger.status == FileStatus::Done);
+            let done = done.filter(|done| stamp.is_some() && done.stamp == stamp);
+            let done = done.filter(|done| !open.contains(&done.run));
             match done {
                 Some(done) => {
                     let standing = Standing::done(done, &stages.pipeline.fingerprint);

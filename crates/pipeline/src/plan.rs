@@ -152,7 +152,7 @@ impl Plan {
         let storage = inputs.storage.clone();
         let mut plan = Self {
             tasks: Vec::new(),
-            standings: inputs.done,
+            standings: Vec::new(),
         };
         for prepared in inputs.inputs {
             plan.add(prepared, &known, new_run, again).await?;
@@ -160,6 +160,8 @@ impl Plan {
         plan.join_interrupted(&known);
         plan.follow_interrupted(stages, store, &storage).await?;
         plan.forget_what_nobody_needs();
+        // They have no tasks, and so come last: until here a standing is that of the task in its place.
+        plan.standings.extend(inputs.done);
         Ok(plan)
     }
 

@@ -68,8 +68,8 @@ resource "google_cloud_run_v2_job" "this" {
 
 # Who starts jobs by the clock, and can do nothing else.
 resource "google_service_account" "scheduler" {
-  # Also before there is an image: whoever deploys that may not make accounts.
-  count = anytrue([for job in values(var.jobs) : job.schedule != null]) ? 1 : 0
+  # Also before there is an image or a schedule: whoever deploys these may not make accounts.
+  count = length(var.jobs) > 0 ? 1 : 0
 
   project      = var.project_id
   account_id   = "${substr(var.name, 0, 20)}-scheduler"

@@ -2,6 +2,10 @@ locals {
   name     = "rowmill-${var.environment}"
   registry = "${var.region}-docker.pkg.dev/${var.project_id}/${local.name}"
 
+  # Whether ingest and aggregate are both done by the clock, here or there.
+  jobs_run   = { ingest = var.image_digest != null && var.schedules.ingest != null, aggregate = var.image_digest != null && var.schedules.aggregate != null }
+  is_at_work = alltrue([for work, runs in local.jobs_run : runs || contains([for machine in values(var.machines) : machine.account], work)])
+
   apis = toset([
     "artifactregistry", "bigquery", "bigtable", "bigtableadmin", "cloudscheduler", "compute", "iam", "iamcredentials", "iap", "logging",
     "monitoring", "oslogin", "pubsub", "run", "secretmanager", "storage", "sts",
@@ -204,7 +208,7 @@ module "monitoring" {
   slack                    = var.slack
   emails                   = var.emails
   reject_share_max         = var.reject_share_max
-  silence_hours_max        = var.image_digest == null || var.schedules.ingest == null || var.schedules.aggregate == null ? null : 3
+  silence_hours_max        = local.is_at_work ? 3 : null
   # One of several clusters must be able to take over what another does.
   cpu_max = length(var.clusters) > 1 ? 0.35 : 0.7
 

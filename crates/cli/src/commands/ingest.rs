@@ -124,7 +124,7 @@ async fn find(
     Ok(inputs)
 }
 
-/// Looks into all inputs, before a store is made or changed.
+/// Looks into inputs, before anything is written.
 async fn prepare(stages: &Arc<Stages>, inputs: Inputs) -> Result<PreparedInputs> {
     let stages = Arc::clone(stages);
     // A pipe may keep this waiting, which must not keep Ctrl-C waiting.
@@ -151,7 +151,7 @@ async fn read(
 ) -> Result<(OpenStore, IngestReport)> {
     let shard = arguments.shard.shard().map_err(UsageError)?;
     let inputs = find(global, &arguments.input, shard, printer).await?;
-    let may_be_done = inputs.have_objects() && !arguments.again;
+    let may_be_done = inputs.are_objects() && !arguments.again;
     let (inputs, store) = if may_be_done && session::uri(global)?.check_exists().is_ok() {
         let store = session::store(global).await?;
         let left = inputs.leave_done(stages, &*store.store).await?;

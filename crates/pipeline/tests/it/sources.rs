@@ -1,9 +1,14 @@
 //! Sources: directories, compressed files whatever they are called, and files that go away.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use rowmill_model::RejectLimit;
 use rowmill_model::columns::table;
-use rowmill_pipeline::{Control, Inputs, RunStatus, Shard, ingest};
+use rowmill_objects::testing::StorageServer;
+use rowmill_pipeline::{
+    Control, IngestOptions, Inputs, RunStatus, Search, Shard, StorageEndpoint, ingest,
+};
 use rowmill_store::{Scan, StoreExt as _};
 
 use crate::faults::{gzipped, tables};
@@ -213,4 +218,65 @@ fn every_input_is_one_shards() {
         sorted.sort();
         assert_eq!(parts, sorted, "{count} shards");
     }
+}
+
+/// Of objects that are done none is opened, but those of a run that is taken up, even if that run begins only after they were left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_are_done_are_left() {
+    let server = StorageServer::start();
+    let (stages, store) = (stages(&[]), memory_store().await.store);
+    let folder = tempfile::tempdir().unwrap();
+    let good = std::fs::read(generated(folder.path(), "a.jsonl", 50, 1)).unwrap();
+    server.put("landing", "a.jsonl", &good);
+    server.put("landing", "b.jsonl", &good);
+    let search = Search {
+        storage: StorageEndpoint::Emulator(server.url()),
+        ..Search::default()
+    };
+    let found = async || {
+        let search = search.clone();
+        let names = ["gs://landing/".to_owned()];
+        let found = tokio::task::spawn_blocking(move || Inputs::find_with(&names, &search));
+        let found = found.await.unwrap().unwrap();
+        let left = found.leave_done(&stages, &*store).await.unwrap();
+        let opened: Vec<_> = left.iter().map(|input| input.name.clone()).collect();
+        let stages = Arc::clone(&stages);
+        let prepared = tokio::task::spawn_blocking(move || left.prepare(&stages));
+        (opened, prepared.await.unwrap().unwrap())
+    };
+    let run = async |inputs, options: &IngestOptions| {
+        let control = Control::default();
+        ingest(&stages, &store, inputs, options, &control)
+            .await
+            .unwrap()
+    };
+    let strict = |run| IngestOptions {
+        max_rejects: Some(RejectLimit::Count(1)),
+        ..options(run)
+    };
+    run(found().await.1, &options("first")).await;
+    assert!(found().await.0.is_empty());
+
+    // Another process meets a new object, and stops in it, after this one left out what is done.
+    server.put("landing", "c.jsonl", "{}\n".repeat(2_000).as_bytes());
+    let (opened, early) = found().await;
+    assert_eq!(opened, ["gs://landing/c.jsonl"]);
+    let stopped = run(found().await.1, &strict("second")).await;
+    assert_eq!(stopped.status(), RunStatus::TooManyRejects);
+    let report = run(early, &options("third")).await;
+    assert_eq!(
+        (report.status(), report.ledger.rejected()),
+        (RunStatus::Done, 2_000)
+    );
+    assert_eq!(report.standings.len(), 3);
+    assert!(found().await.0.is_empty());
+
+    // What a run that is to be taken up has read stays, and nothing else does.
+    server.put("landing", "d.jsonl", &good);
+    server.put("landing", "e.jsonl", "{}\n".repeat(2_000).as_bytes());
+    run(found().await.1, &strict("fourth")).await;
+    let (opened, inputs) = found().await;
+    assert_eq!(opened, ["gs://landing/d.jsonl", "gs://landing/e.jsonl"]);
+    run(inputs, &options("fifth")).await;
+    assert!(found().await.0.is_empty());
 }

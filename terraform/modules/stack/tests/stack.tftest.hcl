@@ -36,6 +36,33 @@ run "parts_fit" {
   }
 }
 
+run "silence_is_told_where_machines_work_too" {
+  command = plan
+
+  variables {
+    schedules = {}
+    machines = {
+      one = { zone = "europe-west1-b", account = "ingest" }
+      two = { zone = "europe-west1-b", account = "aggregate" }
+    }
+  }
+
+  assert {
+    condition     = local.is_at_work
+    error_message = "machines that fall silent are as bad as jobs that do"
+  }
+}
+
+run "nothing_is_at_work_yet" {
+  command = plan
+  variables { image_digest = null }
+
+  assert {
+    condition     = !local.is_at_work
+    error_message = "before there is an image nothing can fall silent"
+  }
+}
+
 run "whoever_deploys_cannot_grant_in_the_project" {
   command = plan
 
