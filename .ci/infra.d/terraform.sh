@@ -24,7 +24,7 @@ part_terraform() {
     for environment in dev staging production; do
         step "terraform plan $environment" plan
     done
-    step "terraform plan of one step of production" says_what_changes
+    step "the plan of production makes everything there is" says_what_changes
     step "dashboards of production" dashboards_parse
     step "checkov on production" checkov --file "$work/production.json" --config-file "$tree/terraform/.checkov.yaml" --skip-download
     step "an apply takes only the plan that was approved" applies_what_was_approved
