@@ -41,6 +41,8 @@ schema_provider() {
             python3 "$blocks/tf/extract_schema.py" "$tools/$package" "$tools/schema.json.part" &&
             mv "$tools/schema.json.part" "$tools/schema.json" || return 1
     fi
+    # Written once: another run may be using it.
+    [[ $(cat "$tools/provider.done" 2>/dev/null) == "$blocks" ]] && return
     mkdir -p "$mirror" "$tools/protos" &&
         "$tools/python/bin/python" -m grpc_tools.protoc -I"$blocks/tf" --python_out="$tools/protos" \
             --grpc_python_out="$tools/protos" tfplugin5.proto || return 1
@@ -49,6 +51,7 @@ schema_provider() {
     chmod +x "$mirror/terraform-provider-google_v6.50.0"
     printf 'disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror { path = "%s" }\n}\n' "$tools/mirror" \
         >"$tools/terraformrc"
+    echo "$blocks" >"$tools/provider.done"
 }
 
 # The Debian that machines run, as a folder that nothing writes to.
