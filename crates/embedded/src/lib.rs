@@ -23,8 +23,11 @@
 //! cell, twenty times as many, and reading each row before writing it.
 
 mod catalog;
+mod cursor;
 mod entry;
 mod error;
+mod health;
+mod open_files;
 mod scan;
 mod split;
 mod store;

@@ -16,6 +16,13 @@ pub(crate) struct Rows {
     view: View,
 }
 
+/// One row of the table, as a scan meets it.
+pub(crate) struct Visited {
+    pub(crate) key: Bytes,
+    /// None if the row has no cell that the scan shows.
+    pub(crate) row: Option<Row>,
+}
+
 /// The entries of one range, row by row.
 struct Groups {
     entries: Iter,
@@ -101,6 +108,17 @@ impl Rows {
         Self { groups, view }
     }
 
+    /// The next row that the range holds, shown or not; none at its end.
+    pub(crate) fn next(&mut self) -> Result<Option<Visited>> {
+        let group = self.groups.next()?;
+        let Some(first) = group.first() else {
+            return Ok(None);
+        };
+        let key = row_key(&first.key);
+        let row = self.row(group).map_err(|_| corrupt(&key))?;
+        Ok(Some(Visited { key, row }))
+    }
+
     /// The row of a group; none if it has no cells to show.
     fn row(&self, mut group: Group) -> std::result::Result<Option<Row>, InvalidMutation> {
         let key = row_key(&group[0].key);
@@ -156,24 +174,4 @@ fn corrupt(key: &[u8]) -> Error {
             String::from_utf8_lossy(key)
         ),
     )
-}
-
-impl Iterator for Rows {
-    type Item = Result<Row>;
-
-    fn next(&mut self) -> Option<Result<Row>> {
-        loop {
-            let group = match self.groups.next() {
-                Ok(group) if group.is_empty() => return None,
-                Ok(group) => group,
-                Err(error) => return Some(Err(error)),
-            };
-            let key = group[0].key.clone();
-            match self.row(group) {
-                Ok(Some(row)) => return Some(Ok(row)),
-                Ok(None) => {}
-                Err(InvalidMutation) => return Some(Err(corrupt(&key))),
-            }
-        }
-    }
 }

@@ -18,17 +18,15 @@ use rowmill_store::{
     Admin, Capability, Clock, Error, ErrorKind, Result, Scan, Store, SystemClock, TableSchema,
     View, WriteShape,
 };
-use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::catalog::Catalog;
+use crate::cursor::{Cursor, OpenScans, Page};
 use crate::error;
-use crate::scan::Rows;
+use crate::health::Health;
+use crate::open_files::OpenFiles;
 use crate::split;
 use crate::table::{BULK_ROWS, Table};
-
-/// How many rows a scan hands over at a time, and how many such pages wait for the reader.
-const PAGE_ROWS: usize = 512;
-const PAGES_AHEAD: usize = 4;
 
 /// Memory the engine may use for blocks it has read.
 const CACHE_BYTES: u64 = 16 << 20;
@@ -38,9 +36,6 @@ const MEMTABLE_BYTES: u64 = 16 << 20;
 
 /// How many bytes of rows are compressed and read together.
 const BLOCK_BYTES: u32 = 16 << 10;
-
-/// How many sorted runs a table may have before they are merged: reading visits all of them, merging rewrites them.
-const RUNS_BEFORE_COMPACTION: u8 = 24;
 
 /// A store in a folder. Clones are the same store.
 #[derive(Clone)]
@@ -54,7 +49,11 @@ struct Inner {
     catalog: Mutex<Catalog>,
     sequence: AtomicU64,
     bulk_rows: usize,
+    files: OpenFiles,
     clock: Arc<dyn Clock>,
+    scans: Arc<OpenScans>,
+    /// Ends before the database does, which it holds.
+    health: Health,
     database: Database,
 }
 
@@ -80,8 +79,10 @@ impl EmbeddedStore {
     /// Opens the store in `folder`, writing batches of `bulk_rows` rows and more as sorted runs, by `clock`.
     pub fn open_with(folder: &Path, bulk_rows: usize, clock: Arc<dyn Clock>) -> Result<Self> {
         clear_unfinished(folder)?;
+        let files = OpenFiles::by_process_limit();
         let database = Database::builder(folder)
             .cache_size(CACHE_BYTES)
+            .max_cached_files(Some(files.cached))
             // With two threads the engine's first one spins for as long as the second one merges runs.
             .worker_threads(1)
             // The journal is read once at most, and soon removed.
@@ -93,10 +94,10 @@ impl EmbeddedStore {
         let sequence = u64::from(catalog.count_opening()?) << 40;
         let mut tables = BTreeMap::new();
         for schema in catalog.tables()? {
-            let keyspace = keyspace(&database, &schema.name)?;
+            let keyspace = keyspace(&database, &schema.name, files)?;
             tables.insert(
                 schema.name.clone(),
-                Arc::new(Table::new(schema, keyspace, bulk_rows)),
+                Arc::new(Table::new(schema, keyspace, bulk_rows, files.runs_max)),
             );
         }
         let inner = Inner {
@@ -104,7 +105,10 @@ impl EmbeddedStore {
             catalog: Mutex::new(catalog),
             sequence: AtomicU64::new(sequence),
             bulk_rows,
+            files,
             clock,
+            scans: Arc::default(),
+            health: Health::watch(folder, &database)?,
             database,
         };
         Ok(Self {
@@ -121,17 +125,23 @@ impl EmbeddedStore {
         tables.get(name).cloned().ok_or_else(|| not_found(name))
     }
 
-    /// Runs `work` on a thread that may block.
+    /// Runs `work` on a thread that may block. If the engine stops meanwhile, that is left alone.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.inner.health.check()?;
         let inner = Arc::clone(&self.inner);
-        let joined = tokio::task::spawn_blocking(move || work(&inner)).await;
-        joined.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::Internal, "the engine panicked").with_source(error))
-        })
+        let working = tokio::task::spawn_blocking(move || work(&inner));
+        self.inner.health.or_stopped(joined(working)).await
     }
+}
+
+/// What a thread gives that may block.
+async fn joined<T>(working: JoinHandle<Result<T>>) -> Result<T> {
+    working.await.unwrap_or_else(|error| {
+        Err(Error::new(ErrorKind::Internal, "the engine panicked").with_source(error))
+    })
 }
 
 /// The file that the engine writes last when it makes a database, and what it writes before.
@@ -173,9 +183,9 @@ fn not_found(table: &str) -> Error {
 }
 
 /// Deletes the rows of a table that the catalog does not know: of a process that was killed while it dropped it.
-fn forget_dropped(database: &Database, table: &str) -> Result<()> {
+fn forget_dropped(database: &Database, table: &str, files: OpenFiles) -> Result<()> {
     if database.keyspace_exists(&keyspace_name(table)) {
-        let leftover = keyspace(database, table)?;
+        let leftover = keyspace(database, table, files)?;
         let deleted = database.delete_keyspace(leftover);
         deleted.map_err(|error| error::engine(&format!("dropping the table `{table}`"), error))?;
     }
@@ -186,7 +196,7 @@ fn keyspace_name(table: &str) -> String {
     format!("table.{table}")
 }
 
-fn keyspace(database: &Database, table: &str) -> Result<Keyspace> {
+fn keyspace(database: &Database, table: &str, files: OpenFiles) -> Result<Keyspace> {
     let options = || {
         KeyspaceCreateOptions::default()
             .max_memtable_size(MEMTABLE_BYTES)
@@ -198,7 +208,7 @@ fn keyspace(database: &Database, table: &str) -> Result<Keyspace> {
                 CompressionType::Lz4,
             ]))
             .compaction_strategy(Arc::new(
-                Leveled::default().with_l0_threshold(RUNS_BEFORE_COMPACTION),
+                Leveled::default().with_l0_threshold(files.runs_before_compaction),
             ))
     };
     let opened = database.keyspace(&keyspace_name(table), options);
@@ -219,9 +229,10 @@ impl Store for EmbeddedStore {
     async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
         let table = self.table(table)?;
         self.blocking(move |inner| {
-            table.apply(&inner.database, &batch, |count| {
-                inner.sequence.fetch_add(count, Ordering::SeqCst)
-            })
+            let reserve = |count| inner.sequence.fetch_add(count, Ordering::SeqCst);
+            let outcomes = table.apply(&inner.database, &inner.health, &batch, reserve)?;
+            inner.scans.wrote(batch.bytes());
+            Ok(outcomes)
         })
         .await
     }
@@ -237,40 +248,44 @@ impl Store for EmbeddedStore {
             Err(error) => return stream::once(async { Err(error) }).boxed(),
         };
         let view = View::new(&scan, &table.schema(), self.inner.clock.now());
-        let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
-        tokio::task::spawn_blocking(move || send_pages(&table, &scan, &view, &sender));
-        let pages = stream::unfold(receiver, |mut receiver| async {
-            Some((receiver.recv().await?, receiver))
+        let cursor = Cursor::new(table, &scan, view, &self.inner.scans);
+        let pages = Pages {
+            inner: Arc::clone(&self.inner),
+            cursor,
+            ahead: None,
+        };
+        let pages = stream::unfold(Some(pages), |pages| async {
+            let (page, pages) = pages?.next().await;
+            Some((stream::iter(page), pages))
         });
-        pages.flat_map(stream::iter).boxed()
+        pages.flatten().boxed()
     }
 }
 
-/// Reads pages of rows until the scan is over or nobody wants more.
-fn send_pages(table: &Table, scan: &Scan, view: &View, pages: &mpsc::Sender<Vec<Result<Row>>>) {
-    let mut ranges = scan.joined_ranges();
-    if scan.reverse {
-        ranges.reverse();
-    }
-    let limit = usize::try_from(scan.limit.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
-    let rows = ranges
-        .iter()
-        .flat_map(|range| Rows::new(&table.keyspace, range, scan.reverse, view.clone()));
-    let mut page = Vec::new();
-    for row in rows.take(limit) {
-        let failed = row.is_err();
-        page.push(row);
-        if page.len() < PAGE_ROWS && !failed {
-            continue;
-        }
-        let unwanted = pages.blocking_send(std::mem::take(&mut page)).is_err();
-        if unwanted || failed {
-            return;
+/// The pages of a scan. While one is worked on, the next one is read, and then waits without a thread.
+struct Pages {
+    inner: Arc<Inner>,
+    cursor: Arc<Cursor>,
+    ahead: Option<JoinHandle<Result<Page>>>,
+}
+
+impl Pages {
+    /// The rows of the next page, and what gives those after it.
+    async fn next(mut self) -> (Vec<Result<Row>>, Option<Self>) {
+        let reading = self.ahead.take().unwrap_or_else(|| self.read());
+        match self.inner.health.or_stopped(joined(reading)).await {
+            Err(error) => (vec![Err(error)], None),
+            Ok(page) if page.is_last => (page.rows, None),
+            Ok(page) => {
+                self.ahead = Some(self.read());
+                (page.rows, Some(self))
+            }
         }
     }
-    if !page.is_empty() {
-        // Nobody wants the last page: the scan was dropped.
-        pages.blocking_send(page).ok();
+
+    fn read(&self) -> JoinHandle<Result<Page>> {
+        let cursor = Arc::clone(&self.cursor);
+        tokio::task::spawn_blocking(move || Ok(cursor.page()))
     }
 }
 
@@ -289,11 +304,16 @@ impl Admin for EmbeddedStore {
                 let message = format!("there is a table `{}` already", schema.name);
                 return Err(Error::new(ErrorKind::AlreadyExists, message));
             }
-            forget_dropped(&inner.database, &schema.name)?;
-            let keyspace = keyspace(&inner.database, &schema.name)?;
+            forget_dropped(&inner.database, &schema.name, inner.files)?;
+            let keyspace = keyspace(&inner.database, &schema.name, inner.files)?;
             catalog.add(&schema)?;
             let name = schema.name.clone();
-            let table = Arc::new(Table::new(schema, keyspace, inner.bulk_rows));
+            let table = Arc::new(Table::new(
+                schema,
+                keyspace,
+                inner.bulk_rows,
+                inner.files.runs_max,
+            ));
             inner
                 .tables
                 .write()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, PersistMode};
@@ -11,26 +12,38 @@ use rowmill_store::{Result, TableSchema, validate};
 
 use crate::entry;
 use crate::error;
+use crate::health::Health;
 use crate::scan::emptied_by;
 
 /// From so many rows or bytes on, a batch is sorted and written as finished tables of the tree instead of through the journal.
 pub(crate) const BULK_ROWS: usize = 4_096;
 const BULK_BYTES: usize = 8 << 20;
 
+/// From so many sorted runs on, the engine takes no writes through the journal until it has merged some.
+const RUNS_BEFORE_HALT: usize = 30;
+
 pub(crate) struct Table {
     schema: RwLock<Arc<TableSchema>>,
     pub(crate) keyspace: Keyspace,
     pub(crate) bulk_rows: usize,
+    /// How many sorted runs there may be: merging opens all of them at once.
+    runs_max: usize,
     /// Held while writing: entries of one table are written in the order of their sequence numbers.
     writing: Mutex<()>,
 }
 
 impl Table {
-    pub(crate) fn new(schema: TableSchema, keyspace: Keyspace, bulk_rows: usize) -> Self {
+    pub(crate) fn new(
+        schema: TableSchema,
+        keyspace: Keyspace,
+        bulk_rows: usize,
+        runs_max: usize,
+    ) -> Self {
         Self {
             schema: RwLock::new(Arc::new(schema)),
             keyspace,
             bulk_rows,
+            runs_max,
             writing: Mutex::default(),
         }
     }
@@ -49,6 +62,7 @@ impl Table {
     pub(crate) fn apply(
         &self,
         database: &Database,
+        health: &Health,
         batch: &MutationBatch,
         reserve: impl FnOnce(u64) -> u64,
     ) -> Result<Vec<Result<()>>> {
@@ -66,13 +80,37 @@ impl Table {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let first = reserve(batch.len() as u64);
         let written = if valid.len() < self.bulk_rows && batch.bytes() < BULK_BYTES {
+            self.wait_for_merging(health, self.runs_max.min(RUNS_BEFORE_HALT))?;
             let emptied = self.emptied(batch, &valid)?;
             self.write_journal(database, batch, &valid, &emptied, first)
         } else {
+            self.wait_for_merging(health, self.runs_max)?;
             self.write_sorted(batch, &valid, first)
         };
         written.map_err(|error| error::write(&schema.name, error))?;
         Ok(outcomes)
+    }
+
+    /// Waits until there are fewer than `runs` sorted runs, or the engine has stopped, which its own waiting does not notice.
+    fn wait_for_merging(&self, health: &Health, runs: usize) -> Result<()> {
+        const LOOKS_BEFORE_ASKING: u32 = 100;
+        for look in 1_u32.. {
+            if self.keyspace.l0_table_count() < runs {
+                break;
+            }
+            health.check()?;
+            std::thread::sleep(Duration::from_millis(10));
+            if look % LOOKS_BEFORE_ASKING == 0 {
+                self.ask_for_merging()
+                    .map_err(|error| error::engine("merging sorted runs", error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the engine look for runs to merge, as it does after each run that was written. It may have found something more urgent then.
+    fn ask_for_merging(&self) -> fjall::Result<()> {
+        self.keyspace.start_ingestion()?.finish()
     }
 
     /// The entries that go instead of deletions, of rows of which these leave nothing.

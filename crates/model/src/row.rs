@@ -49,6 +49,11 @@ impl Row {
         &self.key
     }
 
+    /// How many bytes its key and its cells take.
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.cells.len()
+    }
+
     /// The cells in order.
     pub fn cells(&self) -> Cells<'_> {
         Cells(Mutations::new(&self.cells))

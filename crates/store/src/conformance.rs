@@ -9,10 +9,11 @@
 //! }
 //! ```
 //!
-//! Each case stands once, in [`cases`], [`tables`] or [`random`], and becomes one `#[test]` in each store's own tests. A case that
+//! Each case stands once, in [`cases`], [`open_scans`], [`tables`] or [`random`], and becomes one `#[test]` in each store's own tests. A case that
 //! needs what not every store does asks its [`Capability`](crate::Capability), never its name.
 
 pub mod cases;
+pub mod open_scans;
 pub mod random;
 pub mod tables;
 
@@ -116,13 +117,14 @@ fn show(row: &Row) -> String {
     shown
 }
 
-/// Runs one case to its end, if there is a store to run it on.
+/// Runs one case to its end, if there is a store to run it on: with one thread that may block, so that no store can need a second one.
 pub fn run<F: Future<Output = ()>>(
     open: impl Future<Output = Option<Fixture>>,
     case: impl FnOnce(Fixture) -> F,
 ) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
+        .max_blocking_threads(1)
         .enable_all()
         .build()
         .expect("starts a runtime");
@@ -178,6 +180,8 @@ macro_rules! conformance_tests {
             tables::tables_are_altered,
             tables::unknown_tables_are_not_found,
             cases::concurrent_writes_all_arrive,
+            open_scans::many_open_scans_are_read_in_any_order,
+            open_scans::a_scan_goes_on_while_rows_are_written,
             random::any_mutations_leave_what_the_model_says,
         );
     };
