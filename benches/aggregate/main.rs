@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::TryStreamExt as _;
 use mimalloc::MiMalloc;
 use rowmill_aggregate::Period;
 use rowmill_model::{Grain, Pipeline};
@@ -260,7 +261,10 @@ fn whole(bench: &Bench, events: u64, rounds: u64) {
         let begun = Instant::now();
         bench
             .runtime
-            .block_on(stats(&bench.stages, &*store, &query))
+            .block_on(async {
+                let found = stats(&bench.stages, &*store, &query).await?;
+                found.try_collect::<Vec<_>>().await
+            })
             .unwrap();
         point.push(begun.elapsed().as_secs_f64() * 1e3);
         let query = TopQuery {
@@ -272,7 +276,10 @@ fn whole(bench: &Bench, events: u64, rounds: u64) {
         let begun = Instant::now();
         let places = bench
             .runtime
-            .block_on(top(&bench.stages, &*store, &query))
+            .block_on(async {
+                let places = top(&bench.stages, &*store, &query).await?;
+                places.try_collect::<Vec<_>>().await
+            })
             .unwrap();
         assert_eq!(places.len(), 100);
         board.push(begun.elapsed().as_secs_f64() * 1e3);

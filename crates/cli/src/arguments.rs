@@ -321,6 +321,11 @@ fn time(text: &str) -> Result<Timestamp, String> {
         .ok_or_else(|| "is no date and no RFC 3339 time, as 2018-11-15T14:00:00Z".to_owned())
 }
 
+fn limit(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|limit| *limit > 0);
+    number.ok_or_else(|| "is not a count of 1 or more".to_owned())
+}
+
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
     number

@@ -29,19 +29,30 @@ pub(crate) enum ExitStatus {
 pub(crate) const INTERRUPTED_AGAIN: &str =
     "interrupted: what was done so far is kept; run the command without --again to go on";
 
-/// Stopped for the second time, so that nothing was waited for.
-#[derive(Debug)]
-pub(crate) struct LeftAtOnce;
+/// Why the process was left before its command had ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// It was asked to stop twice.
+    AtOnce,
+    /// It was asked to stop, and the command waited for something else.
+    AfterAWhile,
+    /// It was asked to stop while it only read.
+    Reading,
+}
 
-impl std::fmt::Display for LeftAtOnce {
+impl std::fmt::Display for Left {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(
-            "left at once: what was done up to the last checkpoint is kept; run the same command again to go on",
-        )
+        const KEPT: &str =
+            "what was done up to the last checkpoint is kept; run the same command again to go on";
+        match self {
+            Self::AtOnce => write!(f, "left at once: {KEPT}"),
+            Self::AfterAWhile => write!(f, "interrupted while it waited: {KEPT}"),
+            Self::Reading => f.write_str("interrupted"),
+        }
     }
 }
 
-impl std::error::Error for LeftAtOnce {}
+impl std::error::Error for Left {}
 
 /// What is said to whoever stopped a command.
 pub(crate) const INTERRUPTED: &str =
@@ -65,7 +76,7 @@ pub(crate) fn report(error: &anyhow::Error, printer: &mut Printer) -> ExitCode {
     }
     let status = status_of(error);
     if status == ExitStatus::Interrupted {
-        let left = error.downcast_ref::<LeftAtOnce>();
+        let left = error.downcast_ref::<Left>();
         printer.say(&left.map_or_else(|| INTERRUPTED.to_owned(), ToString::to_string));
     } else {
         printer.fail(&format!("{error:#}"));
@@ -83,7 +94,7 @@ fn status_of(error: &anyhow::Error) -> ExitStatus {
         Some(Error::Interrupted) => ExitStatus::Interrupted,
         Some(error) if error.is_usage() => ExitStatus::Usage,
         Some(_) => ExitStatus::Failed,
-        None if error.is::<LeftAtOnce>() => ExitStatus::Interrupted,
+        None if error.is::<Left>() => ExitStatus::Interrupted,
         None if error.is::<PipelineError>() || error.is::<UsageError>() => ExitStatus::Usage,
         None => ExitStatus::Failed,
     }

@@ -1,11 +1,15 @@
 //! Data to standard output, talk to standard error.
 
+mod listing;
+
 use std::io::{self, BufWriter, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 use rowmill_pipeline::{Sheet, SheetRow};
 
 use crate::arguments::Format;
+
+pub(crate) use listing::Listing;
 
 /// Where a command's output goes, and in which form.
 pub(crate) struct Printer {
@@ -71,47 +75,17 @@ impl Printer {
         writeln!(self.out, "{value}")
     }
 
-    /// Rows in the form that was asked for. Of a table for people, columns without any value are left out.
-    pub(crate) fn rows(&mut self, sheet: &Sheet, rows: &[SheetRow]) -> io::Result<()> {
-        match self.format {
-            None | Some(Format::Table) => self.table(sheet, rows),
-            Some(Format::Json | Format::Jsonl) => {
-                for row in rows {
-                    row.write_json(sheet, &mut self.out)?;
-                    self.out.write_all(b"\n")?;
-                }
-                Ok(())
-            }
-            Some(Format::Csv) => {
-                let mut writer = csv::Writer::from_writer(&mut self.out);
-                writer.write_record(&sheet.columns).map_err(of_csv)?;
-                for row in rows {
-                    writer
-                        .write_record(row.texts().map(|text| text.as_bytes().to_vec()))
-                        .map_err(of_csv)?;
-                }
-                writer.flush()
-            }
-        }
+    /// A listing with these columns, in the form that was asked for.
+    pub(crate) fn listing(&mut self, sheet: Sheet) -> io::Result<Listing<'_>> {
+        Listing::new(self, sheet)
     }
 
-    fn table(&mut self, sheet: &Sheet, rows: &[SheetRow]) -> io::Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let is_shown = |column: usize| rows.iter().any(|row| !row.0[column].is_null());
-        let shown: Vec<usize> = (0..sheet.columns.len())
-            .filter(|column| is_shown(*column))
-            .collect();
-        let header: Vec<_> = shown
-            .iter()
-            .map(|column| sheet.columns[*column].clone())
-            .collect();
-        let cells = rows.iter().map(|row| {
-            let texts: Vec<_> = row.texts().map(|text| shortened(&text)).collect();
-            shown.iter().map(|column| texts[*column].clone()).collect()
-        });
-        self.plain_table(&header, cells.collect())
+    /// Rows in the form that was asked for.
+    pub(crate) fn rows(&mut self, sheet: &Sheet, rows: &[SheetRow]) -> io::Result<()> {
+        let mut listing = self.listing(sheet.clone())?;
+        rows.iter().try_for_each(|row| listing.row(row))?;
+        listing.finish()?;
+        Ok(())
     }
 
     /// A table for people; columns of numbers stand to the right.

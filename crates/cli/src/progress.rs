@@ -62,22 +62,28 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Watchdog(JoinHandle<()>);
 
 impl Watchdog {
-    pub(crate) fn start(control: &Control) -> Self {
+    pub(crate) fn start(what: &'static str, control: &Control) -> Self {
         let timer = Arc::new(SystemTimer);
+        let warn = move |stall| warn(what, stall);
         Self(tokio::spawn(watch(control.clone(), PATIENCE, timer, warn)))
     }
 }
 
-fn warn(stall: Stall) {
+fn warn(job: &'static str, stall: Stall) {
     let (seconds, rows_in_flight) = (stall.duration.as_secs(), stall.rows_in_flight);
     if rows_in_flight > 0 {
         tracing::warn!(
             seconds,
+            job,
             rows_in_flight,
             "nothing moved: the store does not answer"
         );
     } else {
-        tracing::warn!(seconds, "nothing moved: the input gives nothing");
+        tracing::warn!(
+            seconds,
+            job,
+            "nothing moved: neither the input nor the store gives anything"
+        );
     }
 }
 

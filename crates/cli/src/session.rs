@@ -1,4 +1,4 @@
-//! What nearly every command needs: the pipeline file, the store, a name for the run, and Ctrl-C.
+//! What nearly every command needs: the pipeline file, the store, and a name for the run.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::Result;
 use rowmill_model::Pipeline;
 use rowmill_pipeline::{
-    AggregateOptions, Control, Error, IngestOptions, OpenStore, Scope, Stages, StorageEndpoint,
-    StoreUri, open_store,
+    AggregateOptions, Error, IngestOptions, OpenStore, Scope, Stages, StorageEndpoint, StoreUri,
+    open_store,
 };
 use rowmill_store::{Clock as _, Faulty, Retry, RetryBudget, Store, SystemClock, Timeout};
 
 use crate::arguments::Global;
-use crate::exit::{ExitStatus, LeftAtOnce, UsageError};
+use crate::exit::UsageError;
+use crate::signals;
 
 /// The compiled stages of the pipeline file.
 pub(crate) fn stages(global: &Global) -> Result<Arc<Stages>> {
@@ -48,6 +49,7 @@ const STORE_TIMEOUT: Duration = Duration::from_mins(15);
 /// The store that was asked for, with its tables. What may succeed later is tried again, and nothing waits for ever.
 pub(crate) async fn store(global: &Global) -> Result<OpenStore> {
     let opened = open_store(&uri(global)?).await?.prepare().await?;
+    signals::control().watch_store(opened.meter.clone());
     let faults = global.chaos.map(|chaos| (chaos, global.chaos_seed));
     Ok(opened.wearing(|store| {
         let store: Arc<dyn Store> = match faults {
@@ -120,51 +122,4 @@ pub(crate) fn ingest_options() -> IngestOptions {
 /// The options of an aggregation that begins now.
 pub(crate) fn aggregate_options(scope: Scope) -> AggregateOptions {
     AggregateOptions::new(process_name(), scope, SystemClock.now())
-}
-
-/// A control that Ctrl-C, or being asked to terminate, stops.
-pub(crate) fn control() -> Control {
-    let control = Control::default();
-    let stopped = control.clone();
-    tokio::spawn(async move {
-        wait_for_signal().await;
-        stopped.stop();
-    });
-    control
-}
-
-/// Runs a command to its end. One that was asked to stop and does not, because it waits for a pipe or a disk, is left
-/// after a while, or when it is asked again.
-pub(crate) async fn until_stopped(
-    command: impl Future<Output = Result<ExitStatus>>,
-) -> Result<ExitStatus> {
-    const PATIENCE: Duration = Duration::from_mins(1);
-    let impatience = async {
-        wait_for_signal().await;
-        tokio::select! {
-            () = tokio::time::sleep(PATIENCE) => anyhow::Error::from(Error::Interrupted),
-            () = wait_for_signal() => LeftAtOnce.into(),
-        }
-    };
-    tokio::select! {
-        result = command => result,
-        error = impatience => Err(error),
-    }
-}
-
-#[cfg(unix)]
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
-}
-
-#[cfg(not(unix))]
-async fn wait_for_signal() {
-    tokio::signal::ctrl_c().await.ok();
 }

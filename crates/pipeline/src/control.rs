@@ -1,8 +1,9 @@
 //! Watching a job from outside, and stopping it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rowmill_store::Meter;
 use tokio::sync::watch;
 
 use crate::error::Error;
@@ -19,6 +20,7 @@ struct Shared {
     records: AtomicU64,
     rows_sent: AtomicU64,
     rows_written: AtomicU64,
+    meters: Mutex<Vec<Meter>>,
     stopped: watch::Sender<bool>,
 }
 
@@ -40,12 +42,25 @@ impl Control {
         sent.saturating_sub(written)
     }
 
-    /// A number that grows whenever anything moves.
+    /// A number that grows whenever anything moves: in the job, or in a store whose meter the control knows.
     pub fn activity(&self) -> u64 {
         let written = self.shared.rows_written.load(Ordering::Relaxed);
-        self.bytes()
+        let meters = self.shared.meters.lock();
+        let meters = meters.unwrap_or_else(PoisonError::into_inner);
+        let of_stores = meters.iter().map(|meter| {
+            let counts = meter.counts();
+            counts.rows_read.wrapping_add(counts.rows_written)
+        });
+        of_stores
+            .fold(written, u64::wrapping_add)
+            .wrapping_add(self.bytes())
             .wrapping_add(self.records())
-            .wrapping_add(written)
+    }
+
+    /// Takes rows that go to a store and come from it for activity, so that a job that only reads is not taken for one that waits.
+    pub fn watch_store(&self, meter: Meter) {
+        let meters = self.shared.meters.lock();
+        meters.unwrap_or_else(PoisonError::into_inner).push(meter);
     }
 
     /// Asks the job to stop at the next good moment.
@@ -59,7 +74,7 @@ impl Control {
     }
 
     /// Is over when the job was asked to stop.
-    pub(crate) async fn stopped(&self) {
+    pub async fn stopped(&self) {
         let mut stopped = self.shared.stopped.subscribe();
         // The sender lives as long as this.
         stopped.wait_for(|stopped| *stopped).await.ok();

@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::TryStreamExt as _;
+use futures::{Stream, TryStreamExt as _, future};
 use rowmill_aggregate::{Period, StoredFigures};
 use rowmill_model::columns::{fact, family, table};
 use rowmill_model::{Row, Value, ValueType};
 use rowmill_rowkey::{Hour, KeyRange, TIMELINE_BUCKETS, TimelineKey, Timestamp};
-use rowmill_store::{Scan, Store, StoreExt as _};
+use rowmill_store::{Scan, Store};
 
 use crate::aggregate::row_error;
+use crate::control::Control;
 use crate::error::Error;
 use crate::marks::marks;
 use crate::query::{StatsQuery, stats};
-use crate::runs::file_ledgers;
+use crate::runs::ledgers_of;
 use crate::stages::Stages;
 use crate::verify::file_of;
 
@@ -64,11 +65,16 @@ pub struct SourceShare {
 /// How many facts are looked up together.
 const LOOKUP_ROWS: usize = 500;
 
-/// Explains a number.
+/// How many lookups are under way at once.
+const LOOKUPS_AT_ONCE: usize = 4;
+
+/// Explains a number. The keys of facts come from the timeline and are looked up as they come: memory holds a few lookups, and a share
+/// for each input and run, however many events there are.
 pub async fn explain(
     stages: &Stages,
     store: &Arc<dyn Store>,
     query: &ExplainQuery,
+    control: &Control,
 ) -> Result<Explanation, Error> {
     let date = query.period.date();
     let of_value = StatsQuery {
@@ -79,16 +85,24 @@ pub async fn explain(
         to: Some(date),
     };
     let found = stats(stages, &**store, &of_value).await?;
-    let stored = found
-        .into_iter()
-        .find(|stored| stored.period == query.period);
-    let facts = facts(stages, store, query).await?;
+    let of_period = |stored: &StoredFigures| future::ready(stored.period == query.period);
+    let stored = found.try_filter(of_period).try_next().await?;
+    let lookups = facts(stages, store, query, control)
+        .try_chunks(LOOKUP_ROWS)
+        .map_err(|failed| failed.1)
+        .map_ok(|keys| look_up(store, keys))
+        .try_buffer_unordered(LOOKUPS_AT_ONCE);
+    let add = |mut all: Shares, some: Shares| {
+        all.add(some);
+        future::ok(all)
+    };
+    let shares = lookups.try_fold(Shares::default(), add).await?;
     let hours: BTreeSet<Hour> = hours(query.period).into_iter().collect();
     let pending = marks(&**store).await?.into_keys();
     Ok(Explanation {
         stored,
-        events: facts.len() as u64,
-        sources: sources(store, &facts).await?,
+        events: shares.0.values().map(|(_, events)| events).sum(),
+        sources: sources(store, shares).await?,
         pending: pending.filter(|hour| hours.contains(hour)).collect(),
     })
 }
@@ -108,47 +122,63 @@ fn hours(period: Period) -> Vec<Hour> {
 }
 
 /// The keys of the facts that count.
-async fn facts(
-    stages: &Stages,
+fn facts<'a>(
+    stages: &'a Stages,
     store: &Arc<dyn Store>,
-    query: &ExplainQuery,
-) -> Result<Vec<Vec<u8>>, Error> {
+    query: &'a ExplainQuery,
+    control: &'a Control,
+) -> impl Stream<Item = Result<Vec<u8>, Error>> + 'a {
     let hours = hours(query.period);
     let (first, last) = (hours[0], hours[hours.len() - 1]);
     let ranges = (0..TIMELINE_BUCKETS).map(|bucket| TimelineKey::hours(bucket, first, last));
     let scan = Scan::ranges(ranges.collect()).with_latest_only();
-    let mut rows = store.scan(table::TIMELINE, scan);
-    let mut facts = Vec::new();
-    while let Some(row) = rows.try_next().await? {
+    let rows = store.scan(table::TIMELINE, scan).map_err(Error::from);
+    let key = |row: Row| {
+        control.check()?;
+        control.advance(0, 1);
         let observation = stages.plan.observe(&row).map_err(row_error)?;
-        if stages
-            .plan
-            .counts(&query.dimension, &query.value, &observation)
-        {
-            facts.push(
-                TimelineKey::fact_bytes(row.key())
-                    .map_err(row_error)?
-                    .to_vec(),
-            );
+        let (dimension, value) = (&query.dimension, &query.value);
+        if !stages.plan.counts(dimension, value, &observation) {
+            return Ok(None);
         }
-    }
-    Ok(facts)
+        let key = TimelineKey::fact_bytes(row.key()).map_err(row_error)?;
+        Ok(Some(key.to_vec()))
+    };
+    rows.try_filter_map(move |row| future::ready(key(row)))
 }
 
-async fn sources(store: &Arc<dyn Store>, facts: &[Vec<u8>]) -> Result<Vec<SourceShare>, Error> {
-    let mut shares: BTreeMap<(String, String), (Timestamp, u64)> = BTreeMap::new();
-    for keys in facts.chunks(LOOKUP_ROWS) {
-        let ranges = keys.iter().cloned().map(KeyRange::single).collect();
-        let scan = Scan::ranges(ranges).with_families([family::METADATA]);
-        for row in store.rows(table::FACT, scan.with_latest_only()).await? {
-            let text = |name: &str| text(&row, name);
-            let share = (file_of(&text(fact::SOURCE)).to_owned(), text(fact::BATCH));
-            let (_, events) = shares.entry(share).or_insert((ingested_at(&row)?, 0));
-            *events += 1;
+/// When the run of an input began, and how many events came with it, by input and run.
+#[derive(Debug, Default)]
+struct Shares(BTreeMap<(String, String), (Timestamp, u64)>);
+
+impl Shares {
+    fn add(&mut self, other: Self) {
+        for (share, (ingested_at, events)) in other.0 {
+            self.0.entry(share).or_insert((ingested_at, 0)).1 += events;
         }
     }
+}
+
+/// Looks up where facts came from.
+async fn look_up(store: &Arc<dyn Store>, keys: Vec<Vec<u8>>) -> Result<Shares, Error> {
+    let ranges = keys.into_iter().map(KeyRange::single).collect();
+    let scan = Scan::ranges(ranges).with_families([family::METADATA]);
+    let mut rows = store.scan(table::FACT, scan.with_latest_only());
+    let mut shares = Shares::default();
+    while let Some(row) = rows.try_next().await? {
+        let text = |name: &str| text(&row, name);
+        let share = (file_of(&text(fact::SOURCE)).to_owned(), text(fact::BATCH));
+        let entry = shares.0.entry(share);
+        entry.or_insert((ingested_at(&row)?, 0)).1 += 1;
+    }
+    Ok(shares)
+}
+
+async fn sources(store: &Arc<dyn Store>, shares: Shares) -> Result<Vec<SourceShare>, Error> {
+    let Shares(shares) = shares;
     let first = shares.values().map(|(at, _)| *at).min();
-    let ledgers = file_ledgers(&**store).await?;
+    let files: BTreeSet<&String> = shares.keys().map(|(file, _)| file).collect();
+    let ledgers = ledgers_of(&**store, &files.into_iter().cloned().collect::<Vec<_>>()).await?;
     let share = |((file, run), (ingested_at, events)): ((String, String), (Timestamp, u64))| {
         let of_file = ledgers.get(&file).into_iter().flatten();
         let ledger = of_file

@@ -11,6 +11,8 @@ use std::io::{self, Write};
 use rowmill_ingest::Format;
 use rowmill_rowkey::{Date, Timestamp};
 
+use crate::control::Control;
+use crate::error::Error;
 use bad::Fault;
 use random::Random;
 use session::Sessions;
@@ -74,7 +76,16 @@ impl Generator {
     }
 
     /// Writes everything.
-    pub fn write_all(mut self, out: &mut dyn Write) -> io::Result<()> {
+    pub fn write_all(self, out: &mut dyn Write) -> io::Result<()> {
+        match self.write_watched(out, &Control::default()) {
+            Ok(()) => Ok(()),
+            Err(Error::Output(error)) => Err(error),
+            Err(other) => unreachable!("nobody stops it: {other}"),
+        }
+    }
+
+    /// Writes everything, or up to where it is stopped.
+    pub fn write_watched(mut self, out: &mut dyn Write, control: &Control) -> Result<(), Error> {
         let format = self.options.format;
         match format {
             Format::Csv => writeln!(out, "{}", write::CSV_HEADER)?,
@@ -84,6 +95,8 @@ impl Generator {
         let mut record = Vec::with_capacity(1_024);
         let mut first = true;
         while self.next_record(&mut record) {
+            control.check()?;
+            control.advance(record.len() as u64, 1);
             if format == Format::Json && !std::mem::take(&mut first) {
                 out.write_all(b",\n")?;
             }
@@ -93,10 +106,9 @@ impl Generator {
             }
         }
         if format == Format::Json {
-            out.write_all(b"]\n")
-        } else {
-            Ok(())
+            out.write_all(b"]\n")?;
         }
+        Ok(())
     }
 
     /// Puts the next record into `record`, without a line break; false at the end.

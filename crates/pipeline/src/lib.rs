@@ -44,6 +44,7 @@ mod columns;
 mod content;
 mod control;
 mod count;
+mod dates;
 mod delete;
 mod digest;
 mod error;
@@ -89,6 +90,7 @@ pub use aggregate::{AggregateOptions, AggregateReport, Scope, aggregate, plan_ag
 pub use columns::{TypedColumn, typed_columns};
 pub use control::Control;
 pub use count::count_rows;
+pub use dates::DateRange;
 pub use delete::{DeleteOptions, DeleteReport, delete_user};
 pub use digest::{Digest, RowHash, Sum};
 pub use error::Error;
@@ -105,7 +107,10 @@ pub use logged::{Logged, QUERY_ROWS_MAX, ScanLog};
 pub use plan::Standing;
 pub use process::{Accepted, ChunkSource, Processed, Rejected, process_chunk};
 pub use purge::{export_letters, purge_letters};
-pub use query::{StatsQuery, TopQuery, UserQuery, count_dead_letters, stats, top, user_events};
+pub use query::{
+    Nothing, StatsQuery, TopQuery, UserQuery, check_dimension, nothing_of, nothing_of_user, stats,
+    top, user_events,
+};
 pub use rebuild::{RebuildReport, rebuild_timeline};
 pub use replay::{ReplayOptions, ReplayReport, replay};
 pub use rowmill_objects::Endpoint as StorageEndpoint;

@@ -19,11 +19,52 @@ pub struct ScanLog(Arc<Log>);
 
 #[derive(Debug, Default)]
 struct Log {
-    scans: Mutex<Vec<String>>,
+    scans: Mutex<Vec<Logs>>,
     rows: AtomicU64,
     bytes: AtomicU64,
     rows_max: AtomicU64,
     is_exceeded: AtomicBool,
+}
+
+/// Scans of one kind, of which only the first is kept.
+#[derive(Debug)]
+struct Logs {
+    kind: String,
+    first: String,
+    more: u64,
+}
+
+/// How many kinds of scans are kept; a query has a handful.
+const KINDS_MAX: usize = 100;
+
+impl Log {
+    fn add_scan(&self, table: &str, scan: &Scan) {
+        let first = Shown(table, scan).to_string();
+        let is_lookup = scan.ranges.iter().all(is_single);
+        // Lookups differ in their keys only, and there may be thousands.
+        let kind = if is_lookup && scan.ranges.len() > 1 {
+            format!("{table} {:?}", scan.families)
+        } else {
+            first.clone()
+        };
+        let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = scans.len() == KINDS_MAX;
+        let same = scans.iter().position(|logs| logs.kind == kind);
+        match same.or(is_full.then_some(KINDS_MAX - 1)) {
+            Some(at) => scans[at].more += 1,
+            None => scans.push(Logs {
+                kind,
+                first,
+                more: 0,
+            }),
+        }
+    }
+}
+
+/// Whether a range is that of one key.
+fn is_single(range: &KeyRange) -> bool {
+    let end = range.end.as_deref().and_then(|end| end.split_last());
+    end.is_some_and(|(last, start)| *last == 0 && start == range.start)
 }
 
 impl ScanLog {
@@ -36,10 +77,14 @@ impl ScanLog {
         Self(Arc::new(log))
     }
 
-    /// The scans that were asked for, as texts.
+    /// The scans that were asked for, as texts; those of one kind as one.
     pub fn scans(&self) -> Vec<String> {
         let scans = self.0.scans.lock().unwrap_or_else(PoisonError::into_inner);
-        scans.clone()
+        let text = |Logs { first, more, .. }: &Logs| match more {
+            0 => first.clone(),
+            more => format!("{first}, and {more} more like it"),
+        };
+        scans.iter().map(text).collect()
     }
 
     /// How many rows came.
@@ -106,14 +151,7 @@ impl Store for Logged {
     }
 
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
-        let mut scans = self
-            .log
-            .0
-            .scans
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        scans.push(Shown(table, &scan).to_string());
-        drop(scans);
+        self.log.0.add_scan(table, &scan);
         let log = self.log.clone();
         self.inner
             .scan(table, scan)

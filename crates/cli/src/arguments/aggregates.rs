@@ -6,7 +6,7 @@ use rowmill_model::columns::table;
 use rowmill_pipeline::Shard;
 use rowmill_rowkey::{Date, Timestamp};
 
-use super::time;
+use super::{limit, time};
 
 #[derive(Debug, Args)]
 #[expect(
@@ -100,7 +100,7 @@ pub(crate) struct QueryArguments {
     /// Say which ranges were read, how many rows and bytes came, and how many were returned
     #[arg(long, global = true)]
     pub(crate) explain: bool,
-    /// Read more than a million rows if that is what it takes
+    /// Read more than a million rows if `stats` or `top` takes that; `user` reads as many as --limit says, `explain` and `count` what they need
     #[arg(long, global = true)]
     pub(crate) full_scan: bool,
     #[command(subcommand)]
@@ -196,8 +196,8 @@ pub(crate) struct UserArguments {
     /// Before this time: a date, or an RFC 3339 time
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) to: Option<Timestamp>,
-    /// So many at most
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    /// How many to show at most; a table comes in pages of a thousand
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = limit)]
     pub(crate) limit: u64,
 }
 
@@ -206,9 +206,8 @@ pub(crate) struct StatsArguments {
     /// The dimension; _total is everything
     #[arg(default_value = "_total")]
     pub(crate) dimension: String,
-    /// The value
-    #[arg(default_value = "all")]
-    pub(crate) value: String,
+    /// The value; of _total and _sessions it is all
+    pub(crate) value: Option<String>,
     /// By which length of time
     #[arg(long, value_enum, default_value_t = GrainArgument::Day)]
     pub(crate) by: GrainArgument,
@@ -253,7 +252,7 @@ pub(crate) struct TopArguments {
     /// The figure to order by
     #[arg(long, value_name = "FIGURE", default_value = "count")]
     pub(crate) by: String,
-    /// So many at most
-    #[arg(long, value_name = "COUNT", default_value_t = 10)]
-    pub(crate) limit: usize,
+    /// How many to show at most; a table comes in pages of a thousand
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = limit)]
+    pub(crate) limit: u64,
 }

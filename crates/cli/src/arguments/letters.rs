@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use rowmill_rowkey::{Date, Timestamp};
 
-use super::time;
+use super::{limit, time};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Dlq {
@@ -46,9 +46,9 @@ pub(crate) struct LetterFilterArguments {
 pub(crate) struct ListLetters {
     #[command(flatten)]
     pub(crate) filter: LetterFilterArguments,
-    /// So many at most
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
-    pub(crate) limit: usize,
+    /// How many to show at most; a table comes in pages of a thousand
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = limit)]
+    pub(crate) limit: u64,
 }
 
 #[derive(Debug, Args)]
@@ -73,10 +73,10 @@ pub(crate) struct ExportLetters {
 pub(crate) struct ReplayArguments {
     #[command(flatten)]
     pub(crate) filter: LetterFilterArguments,
-    /// So many at most
-    #[arg(long, value_name = "COUNT")]
+    /// How many to try at most
+    #[arg(long, value_name = "COUNT", value_parser = limit)]
     pub(crate) limit: Option<u64>,
-    /// So many a second at most
+    /// How many a second to try at most
     #[arg(long, value_name = "LETTERS", value_parser = rate)]
     pub(crate) rate: Option<f64>,
     /// Say what would become of them, and write nothing
@@ -109,9 +109,9 @@ pub(crate) enum Runs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListRuns {
-    /// So many at most
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
-    pub(crate) limit: usize,
+    /// How many to show at most
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = limit)]
+    pub(crate) limit: u64,
 }
 
 #[derive(Debug, Args)]

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use crate::arguments::{AggregateArguments, Global};
 use crate::exit::{ExitStatus, UsageError};
+use crate::job::Job;
 use crate::printer::{Printer, counted};
-use crate::progress::Progress;
 use crate::session;
 
 /// Aggregates the hours that changed, a range of dates, or everything anew.
@@ -21,24 +21,31 @@ pub(crate) async fn run(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
-    let control = session::control();
-    let store = session::existing_store(global).await?;
     let options = options(arguments)?;
+    let store = session::existing_store(global).await?;
     if arguments.dry_run {
-        for hour in plan_aggregate(&store.store, &options).await? {
+        let job = Job::start("planning", printer);
+        let hours = job.reading(plan_aggregate(&store.store, &options)).await?;
+        drop(job);
+        for hour in hours {
             printer.line(&hour.to_string())?;
         }
         printer.say("a dry run: nothing was written");
         return Ok(ExitStatus::Done);
     }
+    let first = if arguments.rebuild {
+        "rebuilding"
+    } else {
+        "aggregating"
+    };
+    let mut job = Job::start(first, printer);
     if arguments.rebuild {
-        let progress = Progress::watch("rebuilding", &control, 0, printer.is_quiet());
         let RebuildReport {
             facts,
             orphans,
             orphans_left,
-        } = rebuild_timeline(&stages, &store.store, options.now, &control).await?;
-        drop(progress);
+        } = rebuild_timeline(&stages, &store.store, options.now, job.control()).await?;
+        job.next("aggregating");
         printer.say(&format!(
             "made the timeline of {} anew, and removed {} without a fact",
             counted(facts, "fact"),
@@ -51,9 +58,8 @@ pub(crate) async fn run(
             ));
         }
     }
-    let progress = Progress::watch("aggregating", &control, 0, printer.is_quiet());
-    let done = aggregate(&stages, &store.store, &options, &control).await?;
-    drop(progress);
+    let done = aggregate(&stages, &store.store, &options, job.control()).await?;
+    drop(job);
     print(done, printer)?;
     if done.shards_missing > 0 {
         printer.say(&format!(

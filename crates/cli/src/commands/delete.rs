@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::arguments::{DeleteArguments, Global};
 use crate::exit::{ExitStatus, UsageError};
+use crate::job::Job;
 use crate::printer::{Printer, counted};
-use crate::progress::Progress;
 use crate::session;
 
 /// Deletes a user, or says what there is to delete.
@@ -18,15 +18,14 @@ pub(crate) async fn run(
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
     let store = session::existing_store(global).await?;
-    let control = session::control();
     let options = DeleteOptions {
         user_id: arguments.user.clone(),
         name: session::process_name(),
         dry_run: arguments.dry_run || !arguments.yes,
     };
-    let progress = Progress::watch("deleting", &control, 0, printer.is_quiet());
-    let report = delete_user(&stages, &store.store, &options, &control).await?;
-    drop(progress);
+    let job = Job::start("deleting", printer);
+    let report = delete_user(&stages, &store.store, &options, job.control()).await?;
+    drop(job);
     print(report, options.dry_run, printer)?;
     if options.dry_run && !arguments.dry_run {
         return Err(UsageError("nothing was deleted; --yes does it".to_owned()).into());

@@ -4,17 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use futures::TryStreamExt as _;
 use rowmill_aggregate::Period;
 use rowmill_ingest::Format;
 use rowmill_model::Grain;
 use rowmill_pipeline::{
-    GenerateOptions, Inputs, OpenStore, Scope, Sheet, SheetRow, Stages, StatsQuery, StoreUri,
-    TopQuery, UserQuery, aggregate, ingest, open_store, stats, top, user_events,
+    Control, GenerateOptions, Inputs, OpenStore, Scope, Sheet, SheetRow, Stages, StatsQuery,
+    StoreUri, TopQuery, UserQuery, aggregate, ingest, open_store, stats, top, user_events,
 };
 
 use super::{aggregate as aggregate_command, generate, ledger};
 use crate::arguments::DemoArguments;
 use crate::exit::{ExitStatus, UsageError};
+use crate::job::Job;
 use crate::printer::Printer;
 use crate::session;
 
@@ -26,8 +28,8 @@ const BAD_PERCENT: f64 = 2.0;
 /// Generates, ingests and aggregates a month of events in a fresh folder, and shows what came of it.
 pub(crate) async fn run(arguments: &DemoArguments, printer: &mut Printer) -> Result<ExitStatus> {
     let folder = fresh_folder(arguments.out.as_deref())?;
-    let control = session::control();
-    let files = generate_files(&folder, arguments.events)?;
+    let mut job = Job::printing("generating");
+    let files = job.computing(|control| generate_files(&folder, arguments.events, control))?;
     let config = folder.join("rowmill.toml");
     std::fs::write(&config, PIPELINE).with_context(|| config.display().to_string())?;
     let stages = session::compile(PIPELINE, &[], &config)?;
@@ -38,19 +40,16 @@ pub(crate) async fn run(arguments: &DemoArguments, printer: &mut Printer) -> Res
     heading(printer, "The run's ledger")?;
     let options = session::ingest_options();
     let inputs = Inputs::find(&files, None)?.prepare(&stages)?;
-    let report = ingest(&stages, &store.store, inputs, &options, &control).await?;
+    job.next("reading");
+    let report = ingest(&stages, &store.store, inputs, &options, job.control()).await?;
     ledger::print(&report, printer)?;
     if report.stopped.is_some() {
         return Ok(ledger::status(&report, false, printer));
     }
     printer.line("")?;
-    let done = aggregate(
-        &stages,
-        &store.store,
-        &session::aggregate_options(Scope::Pending),
-        &control,
-    )
-    .await?;
+    job.next("aggregating");
+    let options = session::aggregate_options(Scope::Pending);
+    let done = aggregate(&stages, &store.store, &options, job.control()).await?;
     aggregate_command::print(done, printer)?;
     show_results(&stages, &store, printer).await?;
     show_commands(&folder, &config, &store_uri, printer)?;
@@ -79,7 +78,7 @@ fn fresh_folder(out: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// Two files of different formats: the first and the second half of the month.
-fn generate_files(folder: &Path, events: u64) -> Result<Vec<String>> {
+fn generate_files(folder: &Path, events: u64, control: &Control) -> Result<Vec<String>> {
     let defaults = GenerateOptions::default();
     let half = |days, start, seed, format| GenerateOptions {
         events: events / 2,
@@ -100,7 +99,7 @@ fn generate_files(folder: &Path, events: u64) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for (name, options) in halves {
         let path = folder.join(name);
-        generate::to_file(options, &path)?;
+        generate::to_file(options, &path, control)?;
         files.push(path.display().to_string());
     }
     Ok(files)
@@ -122,6 +121,7 @@ async fn show_results(
         to: None,
     };
     let days = stats(stages, store, &total).await?;
+    let days: Vec<_> = days.try_collect().await?;
     let last = days.last().map(|day| day.period.date());
     let rows = days
         .iter()
@@ -139,10 +139,10 @@ async fn show_results(
         by: "count".into(),
         limit: 5,
     };
-    let places = top(stages, store, &songs).await?.into_iter();
-    let rows =
-        places.map(|place| SheetRow::of_place(stages, songs.period, &songs.dimension, place));
-    printer.rows(&aggregates, &rows.collect::<Vec<_>>())?;
+    let places = top(stages, store, &songs).await?;
+    let row = |place| SheetRow::of_place(stages, songs.period, &songs.dimension, place);
+    let rows: Vec<_> = places.map_ok(row).try_collect().await?;
+    printer.rows(&aggregates, &rows)?;
 
     heading(printer, "The latest events of user 7")?;
     let user = UserQuery {
@@ -151,8 +151,8 @@ async fn show_results(
         to: None,
         limit: Some(5),
     };
-    let events = user_events(stages, store, &user).await?;
-    let shown: Vec<_> = events.into_iter().map(SheetRow::of_event).collect();
+    let events = user_events(stages, store, &user)?;
+    let shown: Vec<_> = events.map_ok(SheetRow::of_event).try_collect().await?;
     let (sheet, shown) = narrowed(&Sheet::of_events(stages.pipeline()), &shown);
     printer.rows(&sheet, &shown)?;
     Ok(())

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use futures::TryStreamExt as _;
 use rowmill_ingest::Format as InputFormat;
 use rowmill_pipeline::{
-    Control, DeadLetter, LetterFilter, LetterStats, ReplayOptions, ReplayReport, Stages,
+    Control, DeadLetter, LetterFilter, LetterStats, ReplayOptions, ReplayReport, Sheet, Stages,
     export_letters, letter, letter_stats, letters, purge_letters, replay,
 };
 use rowmill_store::Store;
@@ -19,8 +19,9 @@ use crate::arguments::{
     Dlq, ExportLetters, Global, LetterFilterArguments, ListLetters, PurgeArguments, ReplayArguments,
 };
 use crate::exit::{ExitStatus, INTERRUPTED, UsageError};
-use crate::printer::{Printer, counted, grouped};
-use crate::progress::Progress;
+use crate::job::Job;
+use crate::output::OutputFile;
+use crate::printer::{Listing, Printer, counted, grouped};
 use crate::session;
 
 /// Does what is to be done with dead letters.
@@ -37,7 +38,12 @@ pub(crate) async fn run(global: &Global, dlq: &Dlq, printer: &mut Printer) -> Re
     match dlq {
         Dlq::List(arguments) => list(&**store, arguments, printer).await?,
         Dlq::Show(arguments) => show(&letter(&**store, &arguments.key).await?, printer)?,
-        Dlq::Stats(filter) => stats(&letter_stats(&**store, &of(filter)).await?, printer)?,
+        Dlq::Stats(filter) => {
+            let job = Job::start("counting", printer);
+            let found = job.reading(letter_stats(&**store, &of(filter))).await?;
+            drop(job);
+            stats(&found, printer)?;
+        }
         Dlq::Export(arguments) => export(&**store, arguments, printer).await?,
         Dlq::Purge(arguments) => return purge(&**store, arguments, printer).await,
         Dlq::Replay(arguments) => {
@@ -68,32 +74,37 @@ fn of(arguments: &LetterFilterArguments) -> LetterFilter {
 }
 
 async fn list(store: &dyn Store, arguments: &ListLetters, printer: &mut Printer) -> Result<()> {
-    let mut found = letters(store, &of(&arguments.filter))?;
-    let mut shown = Vec::new();
-    let mut more = false;
-    while let Some(letter) = found.try_next().await? {
-        if shown.len() == arguments.limit {
-            more = true;
-            break;
-        }
-        shown.push(letter);
-    }
-    if !printer.is_for_people() {
-        for letter in &shown {
-            printer.json(&letter.to_json())?;
-        }
-        return Ok(());
-    }
-    if shown.is_empty() {
+    let job = Job::printing("listing");
+    let columns = ["place", "wrong", "attempts", "first seen", "key"].map(str::to_owned);
+    let mut listing = printer.listing(Sheet {
+        columns: columns.to_vec(),
+    })?;
+    let work = print_letters(store, arguments, &mut listing);
+    let done = job.reading(work).await;
+    let shown = listing.finish()?;
+    let has_more = done?;
+    if shown == 0 && printer.is_for_people() {
         printer.say("no dead letters");
-        return Ok(());
-    }
-    let header = ["place", "wrong", "attempts", "first seen", "key"].map(str::to_owned);
-    printer.plain_table(&header, shown.iter().map(row).collect())?;
-    if more {
+    } else if has_more && printer.is_for_people() {
         printer.say("there are more; see --limit, or count them with `rowmill dlq stats`");
     }
     Ok(())
+}
+
+/// Prints as many letters as were asked for, and says whether there are more.
+async fn print_letters(
+    store: &dyn Store,
+    arguments: &ListLetters,
+    listing: &mut Listing<'_>,
+) -> Result<bool> {
+    let mut found = letters(store, &of(&arguments.filter))?;
+    while let Some(letter) = found.try_next().await? {
+        if listing.rows() == arguments.limit {
+            return Ok(true);
+        }
+        listing.texts(row(&letter), || letter.to_json())?;
+    }
+    Ok(false)
 }
 
 fn row(letter: &DeadLetter) -> Vec<String> {
@@ -192,16 +203,21 @@ fn stats(stats: &LetterStats, printer: &mut Printer) -> Result<()> {
 }
 
 async fn export(store: &dyn Store, arguments: &ExportLetters, printer: &mut Printer) -> Result<()> {
-    let filter = of(&arguments.filter);
-    let control = session::control();
+    let (filter, raw) = (of(&arguments.filter), arguments.raw);
     let count = match &arguments.out {
         Some(path) => {
-            let mut out = io::BufWriter::new(create(path)?);
-            let count = write_letters(store, &filter, arguments.raw, &mut out, &control).await?;
-            out.flush()?;
+            let job = Job::start("exporting", printer);
+            let mut out = OutputFile::create(path)?;
+            let work = write_letters(store, &filter, raw, &mut out, job.control());
+            let count = job.reading(work).await?;
+            out.finish()?;
             count
         }
-        None => write_letters(store, &filter, arguments.raw, printer.out(), &control).await?,
+        None => {
+            let job = Job::printing("exporting");
+            let work = write_letters(store, &filter, raw, printer.out(), job.control());
+            job.reading(work).await?
+        }
     };
     if let Some(path) = &arguments.out {
         printer.say(&format!(
@@ -211,10 +227,6 @@ async fn export(store: &dyn Store, arguments: &ExportLetters, printer: &mut Prin
         ));
     }
     Ok(())
-}
-
-fn create(path: &Path) -> Result<File> {
-    File::create(path).with_context(|| path.display().to_string())
 }
 
 async fn write_letters(
@@ -293,10 +305,9 @@ async fn try_again(
     options: ReplayOptions,
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
-    let control = session::control();
-    let progress = Progress::watch("replaying", &control, 0, printer.is_quiet());
-    let report = replay(stages, store, &options, &control).await?;
-    drop(progress);
+    let job = Job::start("replaying", printer);
+    let report = replay(stages, store, &options, job.control()).await?;
+    drop(job);
     print_replay(&report, options.dry_run, printer)?;
     printer.finish()?;
     if report.interrupted {
@@ -354,7 +365,10 @@ async fn purge(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     let filter = of(&arguments.filter);
-    let count = letter_stats(store, &filter).await?.letters;
+    let job = Job::start("counting", printer);
+    let count = job.reading(letter_stats(store, &filter)).await?.letters;
+    // Whoever is asked sees no bar.
+    drop(job);
     if arguments.dry_run || count == 0 {
         let count = counted(count, "dead letter");
         printer.line(&format!("{count} would be removed"))?;
@@ -375,7 +389,9 @@ async fn purge(
         }
         None => Ok(()),
     };
-    let removed = purge_letters(store, &filter, &mut keep, &session::control()).await?;
+    let job = Job::start("purging", printer);
+    let removed = purge_letters(store, &filter, &mut keep, job.control()).await?;
+    drop(job);
     printer.line(&format!("removed {}", counted(removed, "dead letter")))?;
     if let Some(path) = &arguments.archive {
         printer.say(&format!("they are kept in {}", path.display()));

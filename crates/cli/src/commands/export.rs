@@ -1,15 +1,13 @@
 //! `export`.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use rowmill_pipeline::{ExportFormat, ExportTable, export};
 
 use crate::arguments::{self, ExportArguments, Format, Global};
 use crate::exit::{ExitStatus, UsageError};
+use crate::job::Job;
+use crate::output::OutputFile;
 use crate::printer::{Printer, grouped};
-use crate::progress::Progress;
 use crate::session;
 
 /// Writes a whole table for other tools.
@@ -30,35 +28,24 @@ pub(crate) async fn run(
         arguments::ExportTable::Aggregates => ExportTable::Aggregates,
     };
     let stages = session::stages(global)?;
-    let control = session::control();
     let store = session::existing_store(global).await?;
-    let progress = Progress::watch(
-        "exporting",
-        &control,
-        0,
-        printer.is_quiet() || arguments.out.is_none(),
-    );
     let rows = match &arguments.out {
         None => {
-            export(
-                &stages,
-                &*store.store,
-                table,
-                format,
-                printer.out(),
-                &control,
-            )
-            .await?
+            let job = Job::printing("exporting");
+            let (out, control) = (printer.out(), job.control());
+            let work = export(&stages, &*store.store, table, format, out, control);
+            job.reading(work).await?
         }
         Some(path) => {
-            let file = File::create(path).with_context(|| path.display().to_string())?;
-            let mut out = BufWriter::new(file);
-            let rows = export(&stages, &*store.store, table, format, &mut out, &control).await?;
-            out.flush().with_context(|| path.display().to_string())?;
+            let job = Job::start("exporting", printer);
+            let mut out = OutputFile::create(path)?;
+            let control = job.control();
+            let work = export(&stages, &*store.store, table, format, &mut out, control);
+            let rows = job.reading(work).await?;
+            out.finish()?;
             rows
         }
     };
-    drop(progress);
     if let Some(path) = &arguments.out {
         printer.say(&format!("{} rows in {}", grouped(rows), path.display()));
     }

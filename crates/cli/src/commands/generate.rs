@@ -1,15 +1,15 @@
 //! `generate`.
 
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use rowmill_ingest::Format;
-use rowmill_pipeline::{GenerateOptions, Generator};
+use rowmill_pipeline::{Control, GenerateOptions, Generator};
 
 use crate::arguments::{self, GenerateArguments};
 use crate::exit::{ExitStatus, UsageError};
+use crate::job::Job;
+use crate::output::OutputFile;
 use crate::printer::Printer;
 
 /// Makes up listening events.
@@ -38,18 +38,25 @@ pub(crate) fn run(arguments: &GenerateArguments, printer: &mut Printer) -> Resul
         bad_percent: arguments.bad,
     };
     match &arguments.out {
-        None => Generator::new(options).write_all(printer.out())?,
-        Some(path) => to_file(options, path)?,
+        None => {
+            let job = Job::printing("generating");
+            let write = |control: &Control| {
+                Ok(Generator::new(options).write_watched(printer.out(), control)?)
+            };
+            job.computing(write)?;
+        }
+        Some(path) => {
+            let job = Job::start("generating", printer);
+            job.computing(|control| to_file(options, path, control))?;
+        }
     }
     Ok(ExitStatus::Done)
 }
 
 /// Writes everything that the options ask for to a new file.
-pub(crate) fn to_file(options: GenerateOptions, path: &Path) -> Result<()> {
-    let write = || {
-        let mut out = BufWriter::new(File::create(path)?);
-        Generator::new(options).write_all(&mut out)?;
-        out.flush()
-    };
-    write().with_context(|| path.display().to_string())
+pub(crate) fn to_file(options: GenerateOptions, path: &Path, control: &Control) -> Result<()> {
+    let mut out = OutputFile::create(path)?;
+    let written = Generator::new(options).write_watched(&mut out, control);
+    written.with_context(|| path.display().to_string())?;
+    out.finish()
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use anyhow::Result;
 use rowmill_model::{GcRule, RetentionSpec};
 use rowmill_pipeline::{
-    Control, IngestOptions, IngestReport, Inputs, OpenStore, PreparedInputs, Scope, Search, Shard,
-    Stages, aggregate, check as check_inputs, ingest,
+    IngestOptions, IngestReport, Inputs, OpenStore, PreparedInputs, Scope, Search, Shard, Stages,
+    aggregate, check as check_inputs, ingest,
 };
 use rowmill_store::{Clock as _, SystemClock};
 
 use super::{aggregate as aggregate_command, ledger};
 use crate::arguments::{Format, Global, IngestArguments, InputArguments};
 use crate::exit::{ExitStatus, UsageError};
+use crate::job::Job;
 use crate::printer::{Printer, counted};
-use crate::progress::{Progress, Watchdog};
 use crate::session;
 
 /// Reads files and says what is wrong with them.
@@ -35,11 +35,10 @@ async fn check_shard(
     let stages = session::stages(global)?;
     let inputs = find(global, arguments, shard, printer).await?;
     let inputs = prepare(&stages, inputs).await?;
-    let control = session::control();
     let options = options(&stages, arguments);
-    let progress = Progress::watch("reading", &control, inputs.bytes(), printer.is_quiet());
-    let report = check_inputs(&stages, inputs, &options, &control).await?;
-    drop(progress);
+    let job = Job::of_bytes("reading", inputs.bytes(), printer);
+    let report = check_inputs(&stages, inputs, &options, job.control()).await?;
+    drop(job);
     finish(&stages, &report, false, printer)
 }
 
@@ -53,7 +52,7 @@ pub(crate) async fn run(
         return dry_run(global, arguments, printer).await;
     }
     let stages = session::stages(global)?;
-    let (_, report) = read(global, &stages, arguments, &session::control(), printer).await?;
+    let (_, report) = read(global, &stages, arguments, printer).await?;
     finish(&stages, &report, arguments.again, printer)
 }
 
@@ -67,21 +66,15 @@ pub(crate) async fn run_all(
         return dry_run(global, arguments, printer).await;
     }
     let stages = session::stages(global)?;
-    let control = session::control();
-    let (store, report) = read(global, &stages, arguments, &control, printer).await?;
+    let (store, report) = read(global, &stages, arguments, printer).await?;
     let status = finish(&stages, &report, arguments.again, printer)?;
     if status == ExitStatus::Interrupted {
         return Ok(status);
     }
-    let progress = Progress::watch("aggregating", &control, 0, printer.is_quiet());
-    let done = aggregate(
-        &stages,
-        &store.store,
-        &session::aggregate_options(Scope::Pending),
-        &control,
-    )
-    .await?;
-    drop(progress);
+    let job = Job::start("aggregating", printer);
+    let options = session::aggregate_options(Scope::Pending);
+    let done = aggregate(&stages, &store.store, &options, job.control()).await?;
+    drop(job);
     aggregate_command::print(done, printer)?;
     Ok(status)
 }
@@ -141,12 +134,11 @@ fn options(stages: &Stages, arguments: &InputArguments) -> IngestOptions {
     }
 }
 
-/// Ingests the inputs, and says so when nothing moves meanwhile.
+/// Ingests the inputs.
 async fn read(
     global: &Global,
     stages: &Arc<Stages>,
     arguments: &IngestArguments,
-    control: &Control,
     printer: &Printer,
 ) -> Result<(OpenStore, IngestReport)> {
     let shard = arguments.shard.shard().map_err(UsageError)?;
@@ -165,9 +157,8 @@ async fn read(
         batch_rows: arguments.batch_rows as usize,
         ..options(stages, &arguments.input)
     };
-    let _progress = Progress::watch("reading", control, inputs.bytes(), printer.is_quiet());
-    let _watchdog = Watchdog::start(control);
-    let report = ingest(stages, &store.store, inputs, &options, control).await;
+    let job = Job::of_bytes("reading", inputs.bytes(), printer);
+    let report = ingest(stages, &store.store, inputs, &options, job.control()).await;
     session::log_store(&store);
     Ok((store, report?))
 }

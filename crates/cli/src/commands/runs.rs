@@ -22,7 +22,8 @@ pub(crate) async fn run(global: &Global, runs: &Runs, printer: &mut Printer) -> 
     Ok(ExitStatus::Done)
 }
 
-async fn list(store: &dyn Store, limit: usize, printer: &mut Printer) -> Result<()> {
+async fn list(store: &dyn Store, limit: u64, printer: &mut Printer) -> Result<()> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut found = runs(store).await?;
     let more = found.len().saturating_sub(limit);
     found.truncate(limit);

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::arguments::{Global, VerifyArguments};
 use crate::exit::ExitStatus;
+use crate::job::Job;
 use crate::printer::{Printer, counted, grouped};
-use crate::progress::Progress;
 use crate::session;
 
 /// Proves the ledgers, or shows what differs.
@@ -35,10 +35,10 @@ pub(crate) async fn run(
         depth,
         storage: session::storage(global),
     };
-    let control = session::control();
-    let progress = Progress::watch("verifying", &control, 0, printer.is_quiet());
-    let report = verify(&stages, &opened.store, &options, &control).await?;
-    drop(progress);
+    let job = Job::start("verifying", printer);
+    let work = verify(&stages, &opened.store, &options, job.control());
+    let report = job.reading(work).await?;
+    drop(job);
     if printer.is_for_people() {
         print(&report, printer)?;
     } else {
@@ -61,10 +61,10 @@ async fn aggregates(
         to: arguments.to.unwrap_or(everything.to),
         ..everything
     };
-    let control = session::control();
-    let progress = Progress::watch("verifying", &control, 0, printer.is_quiet());
-    let report = verify_aggregates(&stages, &opened.store, &options, &control).await?;
-    drop(progress);
+    let job = Job::start("verifying", printer);
+    let work = verify_aggregates(&stages, &opened.store, &options, job.control());
+    let report = job.reading(work).await?;
+    drop(job);
     let VerifyAggregatesReport {
         facts,
         rows,

@@ -15,7 +15,7 @@ fn session(folder: &Path, store: &[&str]) -> Vec<String> {
         &["run", "plays.jsonl"],
         &["run", "plays.jsonl"],
         &["query", "user", "7"],
-        &["query", "stats", "song", "Blue Train", "--by", "hour"],
+        &["query", "stats", "song", "Blue Train", "--by", "week"],
         &["query", "top", "song", "--on", "2018-11-15"],
         &["aggregate", "--all", "--dry-run"],
         &["aggregate", "--all"],

@@ -78,8 +78,6 @@ fn queries() {
      user_id  timestamp                 event_id  event_type  artist       item_in_session  length  level  session_id  song        status  unknown                quality_status
            7  2018-11-15T14:23:47.796Z       5.1  Home                                   1          paid            5                      {"device":{"os":"x"}}  ok
            7  2018-11-15T14:23:46.796Z       5.0  NextSong    Glass Foxes                0   200.1  paid            5  Blue Train     200                         ok
-    -- stderr
-    1 rejected records wait in dead_letters
     "#);
     assert_snapshot!(stdout(path, &["query", "user", "7", "--format", "json", "--limit", "1"]), @r#"{"user_id":"7","timestamp":"2018-11-15T14:23:47.796Z","event_id":"5.1","event_type":"Home","artist":null,"auth":null,"first_name":null,"gender":null,"item_in_session":1,"last_name":null,"length":null,"level":"paid","location":null,"method":null,"registration":null,"session_id":5,"song":null,"status":null,"user_agent":null,"unknown":{"device":{"os":"x"}},"quality_status":"ok","quality_warnings":null}"#);
     assert_snapshot!(stdout(path, &["query", "stats", "song", "Blue Train", "--format", "csv"]), @r"
@@ -109,8 +107,7 @@ fn queries() {
     assert_snapshot!(shown(path, &run(path, &["query", "user", "nobody"])), @r"
     exit 0
     -- stderr
-    no events
-    1 rejected records wait in dead_letters
+    there are no events of user `nobody`
     ");
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::TryStreamExt as _;
 use rowmill_aggregate::Period;
 use rowmill_model::columns::table;
 use rowmill_model::{Grain, Row, Value};
@@ -280,7 +281,8 @@ async fn what_was_aggregated_otherwise_is_not_shown() {
             from: None,
             to: None,
         };
-        stats(&stages, &*store, &query).await
+        let found = stats(&stages, &*store, &query).await?;
+        found.try_collect::<Vec<_>>().await
     };
     let expected = ask(made, "_total").await.unwrap();
     assert_eq!(expected.len(), 3);
@@ -661,6 +663,7 @@ async fn a_leaderboard_is_one_row_and_says_what_reading_all_says() {
             limit,
         };
         let places = top(&stages, &logged, &query).await.unwrap();
+        let places: Vec<_> = places.try_collect().await.unwrap();
         let of_aggregates = |scan: &&String| scan.contains(table::AGGREGATE);
         assert_eq!(log.scans().iter().filter(of_aggregates).count(), 1);
         // Beside the row that says what the aggregates were made by.
@@ -696,7 +699,9 @@ async fn a_number_is_explained() {
         value: "all".into(),
         period: Period::Day("2025-11-02".parse().unwrap()),
     };
-    let found = explain(&stages, &store, &query).await.unwrap();
+    let found = explain(&stages, &store, &query, &Control::default())
+        .await
+        .unwrap();
     let counts: Vec<_> = found
         .sources
         .iter()
@@ -714,14 +719,18 @@ async fn a_number_is_explained() {
     );
     assert!(!found.pending.is_empty());
     aggregate_pending(&stages, &store).await.unwrap();
-    let found = explain(&stages, &store, &query).await.unwrap();
+    let found = explain(&stages, &store, &query, &Control::default())
+        .await
+        .unwrap();
     assert_eq!(found.stored.unwrap().figures.count(), found.events);
     // Of sessions it is the events that are in one.
     let query = ExplainQuery {
         dimension: "_sessions".into(),
         ..query
     };
-    let found = explain(&stages, &store, &query).await.unwrap();
+    let found = explain(&stages, &store, &query, &Control::default())
+        .await
+        .unwrap();
     let figures = found.stored.unwrap().figures;
     let names = stages.plan().layout_of("_sessions").figure_names();
     let mean = names.iter().position(|name| name == "events_avg").unwrap();

@@ -1,41 +1,65 @@
 //! `query explain`: what is behind a number.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use rowmill_pipeline::{
-    ExplainQuery, Explanation, OpenStore, ScanLog, SheetRow, SourceShare, Stages, explain,
+    ExplainQuery, Explanation, ScanLog, Sheet, SheetRow, SourceShare, Stages, explain, nothing_of,
 };
+use rowmill_store::Store;
 use serde_json::json;
 
-use super::{period, print_aggregates};
+use super::aggregates::{period, when};
+use super::{Answer, say_nothing};
 use crate::arguments::ExplainArguments;
+use crate::job::Job;
 use crate::printer::{Printer, counted, grouped};
 
 /// Prints where the events behind a number came from.
 pub(super) async fn print(
     stages: &Stages,
-    store: &OpenStore,
+    store: &Arc<dyn Store>,
     log: &ScanLog,
     arguments: &ExplainArguments,
     printer: &mut Printer,
-) -> Result<usize> {
+) -> Result<Answer> {
     let query = ExplainQuery {
         dimension: arguments.dimension.clone(),
         value: arguments.value.clone(),
         period: period(&arguments.on, arguments.week)?,
     };
-    let found = explain(stages, &store.store, &query).await?;
+    let job = Job::start("explaining", printer);
+    let work = explain(stages, store, &query, job.control());
+    let found = job.reading(work).await?;
+    if found.stored.is_none() && found.events == 0 {
+        let about = (query.dimension.as_str(), Some(query.value.as_str()));
+        let when = when(query.period);
+        let nothing = nothing_of(&**store, about, query.period.grain(), &when);
+        let nothing = job.reading(nothing).await?;
+        drop(job);
+        let answer = say_nothing(&nothing, printer)?;
+        if !printer.is_for_people() {
+            printer.json(&as_json(stages, &query, &found, log))?;
+        }
+        return Ok(answer);
+    }
+    drop(job);
     if printer.is_for_people() {
         for_people(stages, &found, printer)?;
     } else {
         printer.json(&as_json(stages, &query, &found, log))?;
     }
-    Ok(found.sources.len())
+    Ok(Answer::of(found.sources.len() as u64))
 }
 
 fn for_people(stages: &Stages, found: &Explanation, printer: &mut Printer) -> Result<()> {
-    let stored = found.stored.iter();
-    let rows = stored.map(|stored| SheetRow::of_stored(stages, stored));
-    print_aggregates(stages, &rows.collect::<Vec<_>>(), printer)?;
+    match &found.stored {
+        Some(stored) => {
+            let row = SheetRow::of_stored(stages, stored);
+            printer.rows(&Sheet::of_aggregates(stages), &[row])?;
+        }
+        None => printer.say("this is not aggregated yet; `rowmill aggregate` does it"),
+    }
     let header = ["file", "run", "events", "late", "duplicates", "rejected"];
     let sources = found.sources.iter().map(|source| {
         let late = if source.is_late { source.events } else { 0 };
