@@ -11,13 +11,14 @@ use rowmill_store::{Random, Timer};
 use tonic::Code;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
-use crate::client::{Client, Policies, Shared};
+use crate::client::{Client, Shared};
 use crate::credentials::Authorization;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::flow::{Budget, Limiter};
 use crate::limits::BulkLimits;
-use crate::pool::{Pool, REFRESH_AFTER};
+use crate::policies::Policies;
+use crate::pool::{CALLS_MAX, Pool, REFRESH_AFTER};
 use crate::retry::RetryPolicy;
 use crate::transport::{CONNECT_TIMEOUT, Transport};
 use crate::warm::warm;
@@ -29,9 +30,15 @@ const ADMIN_ENDPOINT: &str = "https://bigtableadmin.googleapis.com";
 /// A ping after so long without traffic, and how long its answer may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much the server may send before it is read: of one call, and of all calls of a connection.
-const STREAM_WINDOW_BYTES: u32 = 4 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// How much the server may send of one call before it is read. This is what an unread stream costs at most, beside one message.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const STREAM_WINDOW_BYTES_MIN: u32 = 64 << 10;
+const STREAM_WINDOW_BYTES_MAX: u32 = 16 << 20;
+/// How much it may send of all calls of a connection: the most that HTTP/2 can say. Calls that nobody reads keep what they were sent
+/// of it, so it must be more than all of them can keep, or they would stop the one that is read.
+const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
+const _: () =
+    assert!((STREAM_WINDOW_BYTES_MAX as u64) * (CALLS_MAX as u64) < CONNECTION_WINDOW_BYTES as u64);
 
 /// Options of a [`Client`]; see [`Client::builder`].
 #[derive(Debug, Clone)]
@@ -43,6 +50,7 @@ pub struct ClientBuilder {
     emulator: Option<String>,
     credentials: Option<Credentials>,
     channels: usize,
+    stream_window_bytes: u32,
     warm_up: bool,
     refresh_after: Duration,
     policies: Policies,
@@ -60,6 +68,7 @@ impl ClientBuilder {
             emulator: None,
             credentials: None,
             channels: 2,
+            stream_window_bytes: STREAM_WINDOW_BYTES,
             warm_up: true,
             refresh_after: REFRESH_AFTER,
             policies: Policies::default(),
@@ -94,13 +103,25 @@ impl ClientBuilder {
         self
     }
 
-    /// How many connections there are: 2 by default. Each carries up to 100 calls at once, and is best with 10 to 50.
+    /// How many connections there are: 2 by default. A connection is best with 10 to 50 calls at once. Where each carries 80, calls
+    /// beyond them get connections of their own, which close again when they are not needed.
     pub fn channels(mut self, channels: usize) -> Self {
         self.channels = channels;
         self
     }
 
-    /// Whether a new connection is warmed with `PingAndWarm` before it is used, as it is by default.
+    /// How many bytes of one call the server may send before they are read: 1 MiB by default, from 64 KiB to 16 MiB.
+    ///
+    /// A read that waits for its reader holds so much, and the rows of one message, and nothing that another read needs: open reads
+    /// times this is the memory of all of them. A read gets no more than this in the time of one round trip, so a client far away
+    /// from its instance is faster with more.
+    pub fn stream_window_bytes(mut self, bytes: u32) -> Self {
+        self.stream_window_bytes = bytes;
+        self
+    }
+
+    /// Whether a new connection is warmed with `PingAndWarm` before it is used, as it is by default. A caller who may not ping uses a
+    /// connection that is cold.
     pub fn warm_up(mut self, warm_up: bool) -> Self {
         self.warm_up = warm_up;
         self
@@ -112,13 +133,13 @@ impl ClientBuilder {
         self
     }
 
-    /// How reads of single rows, samples and table metadata are retried: [`RetryPolicy::reads`] by default.
+    /// How reads of at most 1,000 rows, samples and table metadata are retried: [`RetryPolicy::reads`] by default.
     pub fn read_policy(mut self, policy: RetryPolicy) -> Self {
         self.policies.read = policy;
         self
     }
 
-    /// How reads of many rows are retried: [`RetryPolicy::scans`] by default.
+    /// How reads of many rows are retried: [`RetryPolicy::scans`] by default. Reads of at most 1,000 rows follow the policy of reads.
     pub fn scan_policy(mut self, policy: RetryPolicy) -> Self {
         self.policies.scan = policy;
         self
@@ -164,7 +185,7 @@ impl ClientBuilder {
     pub async fn connect(self) -> Result<Client> {
         self.check()?;
         let authorization = self.authorization()?;
-        authorization.check().await?;
+        authorization.check(&*self.environment.timer).await?;
         let instance_name = format!("projects/{}/instances/{}", self.project, self.instance);
         let warm = self.warm_up.then(|| {
             let timer = Arc::clone(&self.environment.timer);
@@ -227,6 +248,13 @@ impl ClientBuilder {
         if self.channels == 0 {
             return Err(Error::invalid(OPERATION, "a client without channels"));
         }
+        let window = self.stream_window_bytes;
+        if !(STREAM_WINDOW_BYTES_MIN..=STREAM_WINDOW_BYTES_MAX).contains(&window) {
+            let message = format!(
+                "the window of a stream is {STREAM_WINDOW_BYTES_MIN} to {STREAM_WINDOW_BYTES_MAX} bytes, not {window}"
+            );
+            return Err(Error::invalid(OPERATION, message));
+        }
         self.policies.check()?;
         let limits = self.bulk_limits.check();
         limits.map_err(|problem| Error::invalid(OPERATION, format!("the bulk limits: {problem}")))
@@ -266,7 +294,7 @@ impl ClientBuilder {
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_stream_window_size(self.stream_window_bytes)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         match scheme {
             Some(scheme) if scheme == Scheme::HTTPS => {

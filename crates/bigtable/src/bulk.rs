@@ -1,7 +1,5 @@
 //! Bulk writes: rows cut into requests, some of them in flight, those that failed sent again, an outcome for each row.
 
-use std::time::Instant;
-
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::{
     MutateRowsRequest, MutateRowsResponse,
@@ -15,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::limits::{BulkLimits, Shape, check_bytes};
 use crate::retry::{Retries, RetryPolicy};
-use crate::transport::{Call, Method, before};
+use crate::transport::{Call, Method, Patience, before};
 
 pub(crate) const MUTATE_ROWS: Method = Method {
     name: "MutateRows",
@@ -31,7 +29,7 @@ pub(crate) async fn mutate_rows<E: Entries>(
     table: &str,
     entries: &E,
     order: Vec<u32>,
-    policy: &RetryPolicy,
+    policy: RetryPolicy,
 ) -> Vec<Result<()>> {
     let resource = client.table_name(table);
     let bulk = Bulk {
@@ -123,6 +121,15 @@ struct Failed {
     failure: Failure,
 }
 
+impl Failed {
+    /// A row whose request was not sent in time.
+    fn before_its_turn(row: Waiting) -> Self {
+        let message = "the deadline is over before the request had its turn";
+        let failure = Failure::unsent(Code::DeadlineExceeded, message);
+        Self { row, failure }
+    }
+}
+
 /// Outcomes of rows.
 type Outcomes = Vec<(u32, Result<()>)>;
 
@@ -164,6 +171,11 @@ impl<E: Entries> Bulk<'_, E> {
         let mut rows: Vec<Waiting> = piece.into_iter().map(waiting).collect();
         let mut outcomes = Vec::with_capacity(rows.len());
         loop {
+            if !self.turn().await {
+                let failed = rows.into_iter().map(Failed::before_its_turn).collect();
+                self.give_up(failed, None, &retries, &mut outcomes);
+                break;
+            }
             let attempt = self.attempt(&mut call, &mut retries, rows, shapes, &mut outcomes);
             let failed = attempt.await;
             // The longest delay that any row asks for holds for all.
@@ -190,16 +202,15 @@ impl<E: Entries> Bulk<'_, E> {
         shapes: &[Option<Shape>],
         outcomes: &mut Outcomes,
     ) -> Vec<Failed> {
-        let limiter = self.client.limiter();
-        // Past the deadline the attempt fails by itself, without being sent.
-        self.before_deadline(limiter.turn()).await;
         let started = self.client.environment().timer.now();
-        let deadline = retries.begin();
+        let patience = Patience::new(retries.begin(), retries.message_timeout());
         let mut answers = Answers::new(rows);
         let request = self.request(&answers.rows, shapes);
-        let ended = self.exchange(call, request, deadline, &mut answers).await;
+        let ended = self.exchange(call, request, patience, &mut answers).await;
         let took = self.client.environment().timer.now() - started;
         let mut failed = Vec::new();
+        // What was not sent says nothing of the service's load.
+        let was_sent = ended.as_ref().is_none_or(|failure| !failure.is_unsent);
         let mut worst = ended.as_ref().map_or(Code::Ok, |failure| failure.code);
         for (mut row, answer) in answers.rows.into_iter().zip(answers.of_rows) {
             let failure = match answer {
@@ -223,8 +234,16 @@ impl<E: Entries> Bulk<'_, E> {
                 outcomes.push(self.failed(&row, failure, retries));
             }
         }
-        limiter.ended(worst, took);
+        if was_sent {
+            self.client.limiter().ended(worst, took);
+        }
         failed
+    }
+
+    /// Waits for the turn of a request at the rate that the service asks for; false if the deadline of the whole write comes first.
+    async fn turn(&self) -> bool {
+        let turn = self.client.limiter().turn(self.retries.deadline());
+        self.before_deadline(turn).await.unwrap_or(false)
     }
 
     fn request(&self, rows: &[Waiting], shapes: &[Option<Shape>]) -> Vec<u8> {
@@ -247,11 +266,11 @@ impl<E: Entries> Bulk<'_, E> {
         &self,
         call: &mut Call,
         request: Vec<u8>,
-        deadline: Instant,
+        patience: Patience,
         answers: &mut Answers,
     ) -> Option<Failure> {
         let transport = self.client.transport();
-        let failure = match transport.open(call, request.into(), deadline).await {
+        let failure = match transport.open(call, request.into(), patience).await {
             Ok(mut responses) => loop {
                 let response: MutateRowsResponse = match responses.next().await {
                     Ok(Some(response)) => response,

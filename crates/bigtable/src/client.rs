@@ -22,6 +22,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::flow::{Budget, Limiter};
 use crate::limits::{BulkLimits, check_bytes};
+use crate::policies::{Overrides, Policies};
 use crate::read::{self, ReadRows, RowStream};
 use crate::retry::RetryPolicy;
 use crate::row::{self, Row};
@@ -31,8 +32,18 @@ use crate::transport::{Transport, routing};
 use crate::unary::{self, Target};
 
 /// A client of one Bigtable instance. Clones share its connections.
+///
+/// Calls follow the retry policies that the client was built with. [`Client::with_timeout`] and [`Client::with_policy`] give a client
+/// of the same connections whose calls follow another.
+///
+/// # Cancel safety
+/// Any call may be dropped. A read that is dropped ends on the server. A write that is dropped may have taken effect, or may still, as
+/// one whose error says [`Effect::Unknown`](rowmill_store::Effect); what it held of the budget of bulk writes is given back.
 #[derive(Debug, Clone)]
-pub struct Client(Arc<Shared>);
+pub struct Client {
+    shared: Arc<Shared>,
+    overrides: Overrides,
+}
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -46,44 +57,6 @@ pub(crate) struct Shared {
     pub(crate) bulk_limits: BulkLimits,
     pub(crate) instance_name: String,
     pub(crate) app_profile: String,
-}
-
-/// A policy for each kind of call.
-#[derive(Debug, Clone)]
-pub(crate) struct Policies {
-    pub(crate) read: RetryPolicy,
-    pub(crate) scan: RetryPolicy,
-    pub(crate) write: RetryPolicy,
-    pub(crate) single_write: RetryPolicy,
-    pub(crate) admin: RetryPolicy,
-}
-
-/// Making or changing a table takes its time.
-const ADMIN_TIMEOUT: Duration = Duration::from_mins(5);
-
-impl Default for Policies {
-    fn default() -> Self {
-        Self {
-            read: RetryPolicy::reads(),
-            scan: RetryPolicy::scans(),
-            write: RetryPolicy::writes(),
-            single_write: RetryPolicy::never(),
-            admin: RetryPolicy {
-                attempt_timeout: ADMIN_TIMEOUT,
-                ..RetryPolicy::never().within(ADMIN_TIMEOUT)
-            },
-        }
-    }
-}
-
-impl Policies {
-    pub(crate) fn check(&self) -> Result<()> {
-        self.read.check("reads")?;
-        self.scan.check("scans")?;
-        self.write.check("writes")?;
-        self.single_write.check("single writes")?;
-        self.admin.check("tables")
-    }
 }
 
 /// What became of a conditional write.
@@ -114,12 +87,52 @@ impl Client {
     }
 
     pub(crate) fn of(shared: Shared) -> Self {
-        Self(Arc::new(shared))
+        Self {
+            shared: Arc::new(shared),
+            overrides: Overrides::default(),
+        }
+    }
+
+    /// A client of the same connections whose calls take at most `timeout` each, with all their attempts. With a timeout of zero
+    /// nothing is sent, and calls fail as those do whose deadline is over.
+    ///
+    /// ```no_run
+    /// # async fn example(client: rowmill_bigtable::Client) -> Result<(), rowmill_bigtable::Error> {
+    /// use std::time::Duration;
+    ///
+    /// let hasty = client.with_timeout(Duration::from_millis(500));
+    /// let row = hasty.read_row("plays", "user-7#1", None).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        let mut client = self.clone();
+        client.overrides.timeout = Some(timeout);
+        client
+    }
+
+    /// A client of the same connections whose calls follow `policy`, of whatever kind they are. Writes that must not happen twice take
+    /// only its timeouts.
+    ///
+    /// ```no_run
+    /// # async fn example(client: rowmill_bigtable::Client) -> Result<(), rowmill_bigtable::Error> {
+    /// use rowmill_bigtable::{RetryPolicy, RowMutation};
+    ///
+    /// let once = RetryPolicy { attempts_max: Some(1), ..RetryPolicy::writes() };
+    /// let row = RowMutation::new("user-7#1").set_cell("event", "song", 1_000, "So What");
+    /// client.with_policy(once).mutate_row("plays", row).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_policy(&self, policy: RetryPolicy) -> Self {
+        let mut client = self.clone();
+        client.overrides.policy = Some(policy);
+        client
     }
 
     /// The full name of the instance: `projects/…/instances/…`.
     pub fn instance_name(&self) -> &str {
-        &self.0.instance_name
+        &self.shared.instance_name
     }
 
     /// The tables themselves.
@@ -145,7 +158,7 @@ impl Client {
         filter: Option<RowFilter>,
     ) -> Result<Option<Row>> {
         let read = read::one_row(table, key.into(), filter);
-        let mut rows = read::read_rows(self, read, self.read_policy());
+        let mut rows = read::read_rows(self, read);
         let row = rows.try_next().await?;
         // To the end, where there is no more to come: a stream that is dropped before is one that is reset.
         while row.is_some() && rows.try_next().await?.is_some() {}
@@ -153,6 +166,9 @@ impl Client {
     }
 
     /// Many rows. Nothing is sent before the stream is first asked.
+    ///
+    /// A stream that nobody reads for a while holds memory, at most [`ClientBuilder::stream_window_bytes`] and the rows of one message,
+    /// but nothing that other calls need: any number of them may be open, and read in any order.
     ///
     /// ```no_run
     /// # async fn example(client: rowmill_bigtable::Client) -> Result<(), rowmill_bigtable::Error> {
@@ -167,16 +183,16 @@ impl Client {
     /// # }
     /// ```
     pub fn read_rows(&self, read: ReadRows) -> RowStream {
-        read::read_rows(self, read, &self.0.policies.scan)
+        read::read_rows(self, read)
     }
 
     /// Writes one row. It is tried again only if all its mutations may happen twice.
     pub async fn mutate_row(&self, table: &str, row: RowMutation) -> Result<()> {
         check(&row, "MutateRow")?;
         let policy = if row.mutations.iter().all(is_idempotent) {
-            &self.0.policies.write
+            self.write_policy()
         } else {
-            &self.0.policies.single_write
+            self.single_write_policy()
         };
         let request = MutateRowRequest {
             table_name: table.to_owned(),
@@ -193,6 +209,10 @@ impl Client {
     /// The rows are cut into requests, which never get too large; rows that failed and may succeed are sent again, and only
     /// those. A row beyond a limit is found before anything is sent, and fails alone.
     ///
+    /// # Cancel safety
+    /// Dropped before it is done, it has written some of the rows, and which is not known. It leaves no turn or share of the budget of
+    /// bulk writes behind.
+    ///
     /// ```no_run
     /// # async fn example(client: rowmill_bigtable::Client) -> Result<(), rowmill_bigtable::Error> {
     /// use rowmill_bigtable::RowMutation;
@@ -208,7 +228,7 @@ impl Client {
     /// ```
     pub async fn mutate_rows(&self, table: &str, rows: Vec<RowMutation>) -> Vec<Result<()>> {
         let order = (0..index(rows.len())).collect();
-        bulk::mutate_rows(self, table, &rows, order, &self.0.policies.write).await
+        bulk::mutate_rows(self, table, &rows, order, self.write_policy()).await
     }
 
     /// The same for a batch in rowmill's compact form, which goes to the wire without a structure for each cell. Rows that lie
@@ -228,7 +248,7 @@ impl Client {
         let key = |index: u32| batch.get(index as usize).key();
         order.sort_unstable_by(|a, b| key(*a).cmp(key(*b)).then(a.cmp(b)));
         let entries = BatchEntries { batch, schema };
-        bulk::mutate_rows(self, table, &entries, order, &self.0.policies.write).await
+        bulk::mutate_rows(self, table, &entries, order, self.write_policy()).await
     }
 
     /// Applies `matched` to a row if `predicate` lets anything of it through, and `not_matched` if not, in one step. Without a
@@ -311,64 +331,81 @@ impl Client {
 
     /// How many requests of bulk writes are in flight, of at most [`BulkLimits::requests_in_flight_max`].
     pub fn bulk_requests_in_flight(&self) -> usize {
-        self.0.budget.in_flight()
+        self.shared.budget.in_flight()
     }
 
-    /// Refuses calls from now on. Those in flight go on to their end. Closing twice is closing.
+    /// Refuses calls from now on, of this client and of all that share its connections. Calls in flight go on to their end. A client may
+    /// be closed twice.
     pub fn close(&self) {
-        self.0.is_closed.store(true, Ordering::Release);
+        self.shared.is_closed.store(true, Ordering::Release);
     }
 
     pub(crate) fn transport(&self) -> &Transport {
-        &self.0.data
+        &self.shared.data
     }
 
     pub(crate) fn admin_transport(&self) -> &Transport {
-        &self.0.admin
+        &self.shared.admin
     }
 
     pub(crate) fn target<'a>(&'a self, resource: &'a str) -> Target<'a> {
         Target {
-            transport: &self.0.data,
-            environment: &self.0.environment,
+            transport: &self.shared.data,
+            environment: &self.shared.environment,
             resource,
         }
     }
 
     pub(crate) fn environment(&self) -> &Environment {
-        &self.0.environment
+        &self.shared.environment
     }
 
     pub(crate) fn app_profile(&self) -> &str {
-        &self.0.app_profile
+        &self.shared.app_profile
     }
 
-    pub(crate) fn read_policy(&self) -> &RetryPolicy {
-        &self.0.policies.read
+    /// The policy of a read, which may ask for one of its own.
+    pub(crate) fn policy_of_read(&self, read: &ReadRows) -> RetryPolicy {
+        let policies = &self.shared.policies;
+        let default = if read.is_bounded() {
+            &policies.read
+        } else {
+            &policies.scan
+        };
+        read.overrides().clone().or(&self.overrides).of(default)
     }
 
-    pub(crate) fn single_write_policy(&self) -> &RetryPolicy {
-        &self.0.policies.single_write
+    pub(crate) fn read_policy(&self) -> RetryPolicy {
+        self.overrides.of(&self.shared.policies.read)
     }
 
-    pub(crate) fn admin_policy(&self) -> &RetryPolicy {
-        &self.0.policies.admin
+    fn write_policy(&self) -> RetryPolicy {
+        self.overrides.of(&self.shared.policies.write)
+    }
+
+    pub(crate) fn single_write_policy(&self) -> RetryPolicy {
+        let policies = &self.shared.policies;
+        self.overrides.of_once(&policies.single_write)
+    }
+
+    pub(crate) fn admin_policy(&self) -> RetryPolicy {
+        self.overrides.of_once(&self.shared.policies.admin)
     }
 
     pub(crate) fn bulk_limits(&self) -> &BulkLimits {
-        &self.0.bulk_limits
+        &self.shared.bulk_limits
     }
 
     pub(crate) fn budget(&self) -> &Budget {
-        &self.0.budget
+        &self.shared.budget
     }
 
     pub(crate) fn limiter(&self) -> &Limiter {
-        &self.0.limiter
+        &self.shared.limiter
     }
 
     pub(crate) fn table_name(&self, table: &str) -> String {
-        format!("{}/tables/{table}", self.0.instance_name)
+        format!("{}/tables/{table}", self.shared.instance_name)
     }
 
     pub(crate) fn table_routing(&self, table_name: &str) -> AsciiMetadataValue {

@@ -5,21 +5,27 @@
 //! then the credentials are looked for anew.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use google_cloud_auth::build_errors::Error as BuildError;
 use google_cloud_auth::credentials::{CacheableResource, Credentials};
 use http::Extensions;
+use rowmill_store::{Timer, moment_after};
 use tonic::Code;
 use tonic::metadata::MetadataMap;
 
 use crate::causes::{causes, last_causes};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
+use crate::transport::before;
 
 /// Reading and writing rows.
 const SCOPE_DATA: &str = "https://www.googleapis.com/auth/bigtable.data";
 /// Reading and changing tables, but not instances.
 const SCOPE_TABLES: &str = "https://www.googleapis.com/auth/bigtable.admin.table";
+
+/// How long the first token may take. A metadata server that has just started takes some seconds.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 
 const HINT: &str = "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file, or \
                     run where a service account is attached, with roles/bigtable.user on the instance; for an emulator set \
@@ -60,11 +66,18 @@ impl Authorization {
         }
     }
 
-    /// Makes sure that there is a token, before anything is sent anywhere.
-    pub(crate) async fn check(&self) -> Result<()> {
-        self.headers().await.map(drop).map_err(|failure| {
-            Error::new(Code::Unauthenticated, "Connect", failure.message).with_hint(HINT)
-        })
+    /// Makes sure that there is a token, before anything is sent anywhere. Whoever gives tokens out may not answer at all.
+    pub(crate) async fn check(&self, timer: &dyn Timer) -> Result<()> {
+        let mut expiry = timer.until(moment_after(timer.now(), CHECK_TIMEOUT));
+        let error = match before(&mut expiry, self.headers()).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(failure)) => Error::new(Code::Unauthenticated, "Connect", failure.message),
+            Err(_) => {
+                let message = format!("no access token came within {CHECK_TIMEOUT:?}");
+                Error::new(Code::DeadlineExceeded, "Connect", message)
+            }
+        };
+        Err(error.with_hint(HINT))
     }
 
     /// The headers of one request.

@@ -23,11 +23,7 @@ impl Default for Environment {
 
 impl Environment {
     /// The way of one operation through `policy`, from now on.
-    pub(crate) fn retries(&self, policy: &RetryPolicy) -> Retries {
-        Retries::new(
-            policy.clone(),
-            Arc::clone(&self.timer),
-            Arc::clone(&self.random),
-        )
+    pub(crate) fn retries(&self, policy: RetryPolicy) -> Retries {
+        Retries::new(policy, Arc::clone(&self.timer), Arc::clone(&self.random))
     }
 }

@@ -106,7 +106,8 @@ impl Failure {
         }
     }
 
-    /// Whether a write that met it may have taken effect: not if the server refused it before doing anything.
+    /// Whether a write that met it may have taken effect: not if the server refused it before doing anything. `OUT_OF_RANGE` is no
+    /// refusal: this side gives it as well, for an answer that is too large to be taken.
     pub(crate) fn may_have_happened(&self) -> bool {
         let is_refusal = matches!(
             self.code,
@@ -116,7 +117,6 @@ impl Failure {
                 | Code::PermissionDenied
                 | Code::Unauthenticated
                 | Code::FailedPrecondition
-                | Code::OutOfRange
                 | Code::Unimplemented
                 | Code::ResourceExhausted
         );

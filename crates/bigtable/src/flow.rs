@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::RateLimitInfo;
 use rowmill_store::Timer;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 use tonic::Code;
 
 use crate::limits::BulkLimits;
@@ -72,6 +72,8 @@ const USED_MIN: f64 = 0.8;
 const BRAKE_PERIOD: Duration = Duration::from_secs(10);
 /// No word of the service holds for longer: one that is wrong must not slow writes down for good.
 const PERIOD_MAX: Duration = Duration::from_mins(1);
+/// How far requests that were late may be made up for.
+const CATCH_UP: Duration = Duration::from_millis(50);
 /// After so long without a request, the use of a rate is counted anew.
 const IDLE: Duration = Duration::from_secs(10);
 /// An answer that took longer counts as trouble.
@@ -104,19 +106,26 @@ impl Rate {
         }
     }
 
-    /// Books the next request, and gives how long it must wait.
-    pub(crate) fn book(&mut self, now: Instant) -> Duration {
+    /// How long the next request must wait.
+    pub(crate) fn wait(&self, now: Instant) -> Duration {
+        match self.limit {
+            Some(_) => self.next.saturating_duration_since(now),
+            None => Duration::ZERO,
+        }
+    }
+
+    /// Counts a request that goes now.
+    pub(crate) fn take(&mut self, now: Instant) {
         if now.saturating_duration_since(self.last) > IDLE {
             (self.counted_since, self.counted) = (now, 0);
         }
         self.last = now;
         self.counted += 1;
-        let Some(limit) = self.limit else {
-            return Duration::ZERO;
-        };
-        let at = self.next.max(now);
-        self.next = at + Duration::from_secs_f64(1.0 / limit);
-        at.saturating_duration_since(now)
+        if let Some(limit) = self.limit {
+            // A timer that rings a little late must not lower the rate.
+            let earliest = now.checked_sub(CATCH_UP).unwrap_or(now);
+            self.next = self.next.max(earliest) + Duration::from_secs_f64(1.0 / limit);
+        }
     }
 
     /// What the service said in a response.
@@ -139,8 +148,14 @@ impl Rate {
             code,
             Code::DeadlineExceeded | Code::Unavailable | Code::ResourceExhausted
         );
-        if self.limit.is_some() && (is_overload || took > SLOW) {
+        if self.limit.is_none() {
+            return;
+        }
+        if is_overload || took > SLOW {
             self.scale(FACTOR_MIN, BRAKE_PERIOD, now);
+        } else if code == Code::Ok && now >= self.hold_until + PERIOD_MAX {
+            // The service has not spoken for a while, and what is sent goes well.
+            self.scale(FACTOR_MAX, BRAKE_PERIOD, now);
         }
     }
 
@@ -151,7 +166,9 @@ impl Rate {
         let used = self.used(now);
         let limit = self.limit.unwrap_or(used.max(RATE_FIRST));
         let factor = factor.clamp(FACTOR_MIN, FACTOR_MAX);
-        let grows_unused = factor > 1.0 && self.limit.is_some() && used < USED_MIN * limit;
+        // Counts are whole: at the slowest rates one request more or less must not keep it from growing.
+        let is_unused = self.limit.is_some() && self.used_at_most(now) < USED_MIN * limit;
+        let grows_unused = factor > 1.0 && is_unused;
         let factor = if grows_unused { 1.0 } else { factor };
         self.limit = Some((limit * factor).clamp(RATE_MIN, RATE_MAX));
         self.hold_until = now + period.min(PERIOD_MAX);
@@ -161,16 +178,25 @@ impl Rate {
 
     /// Requests a second since they are counted.
     fn used(&self, now: Instant) -> f64 {
-        let seconds = now
-            .saturating_duration_since(self.counted_since)
-            .as_secs_f64();
-        f64::from(self.counted) / seconds.max(0.001)
+        f64::from(self.counted) / self.counted_seconds(now)
+    }
+
+    /// The same with the request that was about to go.
+    fn used_at_most(&self, now: Instant) -> f64 {
+        (f64::from(self.counted) + 1.0) / self.counted_seconds(now)
+    }
+
+    fn counted_seconds(&self, now: Instant) -> f64 {
+        let counted = now.saturating_duration_since(self.counted_since);
+        counted.as_secs_f64().max(0.001)
     }
 }
 
-/// A rate that many requests share.
+/// A rate that many requests share, each in its turn.
 #[derive(Debug)]
 pub(crate) struct Limiter {
+    /// Held by the request whose turn is next. Only a request that goes is counted: one that is given up leaves its turn to the others.
+    turn: AsyncMutex<()>,
     rate: Mutex<Rate>,
     timer: Arc<dyn Timer>,
 }
@@ -178,17 +204,24 @@ pub(crate) struct Limiter {
 impl Limiter {
     pub(crate) fn new(timer: Arc<dyn Timer>) -> Self {
         Self {
+            turn: AsyncMutex::default(),
             rate: Mutex::new(Rate::new(timer.now())),
             timer,
         }
     }
 
-    /// Waits for the next request's turn.
-    pub(crate) async fn turn(&self) {
-        let wait = self.with(Rate::book);
+    /// Waits for the next request's turn, and takes it; false if there is none before `deadline`.
+    pub(crate) async fn turn(&self, deadline: Instant) -> bool {
+        let _turn = self.turn.lock().await;
+        let (now, wait) = self.with(|rate, now| (now, rate.wait(now)));
+        if deadline.saturating_duration_since(now) <= wait {
+            return false;
+        }
         if !wait.is_zero() {
             self.timer.sleep(wait).await;
         }
+        self.with(Rate::take);
+        true
     }
 
     pub(crate) fn told(&self, info: &RateLimitInfo) {

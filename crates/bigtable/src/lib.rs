@@ -48,6 +48,7 @@ mod failure;
 pub mod filter;
 mod flow;
 mod limits;
+mod policies;
 mod pool;
 mod read;
 mod resume;
@@ -58,7 +59,6 @@ mod store;
 mod table_admin;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod timer;
 mod transport;
 mod unary;
 mod warm;

@@ -1,7 +1,7 @@
 //! The channels of a client: a few connections, each replaced before the server closes it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -12,13 +12,17 @@ use tonic::transport::{Channel, Endpoint};
 use crate::causes::causes;
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::timer::after;
+use rowmill_store::moment_after;
 
 /// The server closes a connection after an hour, at a moment that suits it. Each is replaced five minutes around this age.
 pub(crate) const REFRESH_AFTER: Duration = Duration::from_mins(45);
 const REFRESH_SPREAD: Duration = Duration::from_mins(5);
 /// How long to wait after a connection could not be replaced.
 const REFRESH_RETRY: Duration = Duration::from_mins(1);
+
+/// The most calls of one connection. The service takes 100, and holds back those beyond them; a call that was given up may count for
+/// a while.
+pub(crate) const CALLS_MAX: usize = 80;
 
 /// What is done to a new channel before it is used.
 pub(crate) type Warm =
@@ -28,6 +32,8 @@ pub(crate) type Warm =
 pub(crate) struct Pool {
     endpoint: Endpoint,
     slots: Vec<Slot>,
+    /// Channels for calls beyond what the others may carry, for as long as there are such calls.
+    extra: Mutex<Vec<Slot>>,
     next: AtomicUsize,
     warm: Option<Warm>,
     /// The tasks that replace channels; they end with the pool.
@@ -81,31 +87,47 @@ impl Pool {
     }
 
     fn of(endpoint: Endpoint, channels: Vec<Channel>, warm: Option<Warm>) -> Self {
-        let slot = |channel| Slot {
-            channel: RwLock::new(channel),
-            in_flight: Arc::default(),
-        };
         Self {
             endpoint,
-            slots: channels.into_iter().map(slot).collect(),
+            slots: channels.into_iter().map(Slot::of).collect(),
+            extra: Mutex::default(),
             next: AtomicUsize::new(0),
             warm,
             refreshing: Mutex::default(),
         }
     }
 
-    /// The channel with the fewest calls in flight; of several, each in its turn.
+    /// The channel with the fewest calls in flight; of several, each in its turn. Where all are full, a channel of its own, which
+    /// connects with its first call.
     pub(crate) fn lease(&self) -> Lease {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let slot = (0..self.slots.len())
             .map(|offset| &self.slots[(first + offset) % self.slots.len()])
-            .min_by_key(|slot| slot.in_flight.load(Ordering::Relaxed))
+            .min_by_key(|slot| slot.calls())
             .expect("a pool has a channel");
-        slot.in_flight.fetch_add(1, Ordering::Relaxed);
-        Lease {
-            channel: slot.read(),
-            in_flight: Arc::clone(&slot.in_flight),
+        if slot.calls() >= CALLS_MAX {
+            return self.lease_extra();
         }
+        if slot.calls() < CALLS_MAX / 2 {
+            self.extra().retain(|slot| slot.calls() > 0);
+        }
+        slot.lease()
+    }
+
+    /// A call on the first extra channel that has room: the later ones become empty, and close.
+    fn lease_extra(&self) -> Lease {
+        let mut extra = self.extra();
+        let free = extra.iter().position(|slot| slot.calls() < CALLS_MAX);
+        let free = free.unwrap_or_else(|| {
+            tracing::debug!(channels = extra.len() + 1, "connecting once more");
+            extra.push(Slot::of(self.endpoint.connect_lazy()));
+            extra.len() - 1
+        });
+        extra[free].lease()
+    }
+
+    fn extra(&self) -> MutexGuard<'_, Vec<Slot>> {
+        self.extra.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Replaces each channel when it has reached its age, for as long as the pool is in use.
@@ -124,6 +146,26 @@ impl Pool {
 }
 
 impl Slot {
+    fn of(channel: Channel) -> Self {
+        Self {
+            channel: RwLock::new(channel),
+            in_flight: Arc::default(),
+        }
+    }
+
+    /// How many calls it carries.
+    fn calls(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    fn lease(&self) -> Lease {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Lease {
+            channel: self.read(),
+            in_flight: Arc::clone(&self.in_flight),
+        }
+    }
+
     fn read(&self) -> Channel {
         let channel = self.channel.read().unwrap_or_else(PoisonError::into_inner);
         channel.clone()
@@ -152,11 +194,16 @@ async fn connect(endpoint: &Endpoint, warm: Option<&Warm>) -> Result<Channel, Fa
     }
 }
 
-/// Whether a failure to warm a channel says nothing of the calls to come. An old emulator does not know the call.
+/// Whether a failure to warm a channel says nothing of the calls to come. An old emulator does not know the call, and a role that
+/// may read and write rows need not include `bigtable.instances.ping`.
 fn is_passing(code: Code) -> bool {
     matches!(
         code,
-        Code::Unavailable | Code::DeadlineExceeded | Code::Unimplemented
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
     )
 }
 
@@ -164,10 +211,10 @@ fn is_passing(code: Code) -> bool {
 async fn refresh(pool: Weak<Pool>, index: usize, age: Duration, environment: Environment) {
     let spread = REFRESH_SPREAD.min(age / 9);
     let earliest = age.saturating_sub(spread);
-    let next = || earliest + 2 * spread.mul_f64(environment.random.unit());
+    let next = || earliest.saturating_add(2 * spread.mul_f64(environment.random.unit()));
     let mut wait = next();
     loop {
-        let due = after(environment.timer.now(), wait);
+        let due = moment_after(environment.timer.now(), wait);
         environment.timer.until(due).await;
         let Some(pool) = pool.upgrade() else { return };
         wait = match connect(&pool.endpoint, pool.warm.as_ref()).await {

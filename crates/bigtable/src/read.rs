@@ -1,5 +1,7 @@
 //! Reading rows: the request, and a stream that outlives the connections it comes over.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::row_range::{EndKey, StartKey};
@@ -14,10 +16,11 @@ use crate::assembler::{Assembler, ProtocolError};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
+use crate::policies::Overrides;
 use crate::resume;
 use crate::retry::{Retries, RetryPolicy};
 use crate::row::Row;
-use crate::transport::{Call, Method, Responses};
+use crate::transport::{Call, Method, Patience, Responses};
 
 const READ_ROWS: Method = Method {
     name: "ReadRows",
@@ -37,16 +40,28 @@ const READ_ROWS: Method = Method {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReadRows {
     request: ReadRowsRequest,
+    /// A range without keys was asked for. It is not sent: without any keys the request would be for the whole table.
+    has_empty_range: bool,
+    /// The limit is zero, which Bigtable takes for none.
+    has_no_rows: bool,
+    overrides: Overrides,
 }
 
 impl ReadRows {
     /// All rows of `table`, which is a table's name within the instance.
     pub fn new(table: impl Into<String>) -> Self {
+        Self::of(ReadRowsRequest {
+            table_name: table.into(),
+            ..ReadRowsRequest::default()
+        })
+    }
+
+    fn of(request: ReadRowsRequest) -> Self {
         Self {
-            request: ReadRowsRequest {
-                table_name: table.into(),
-                ..ReadRowsRequest::default()
-            },
+            request,
+            has_empty_range: false,
+            has_no_rows: false,
+            overrides: Overrides::default(),
         }
     }
 
@@ -56,9 +71,14 @@ impl ReadRows {
         self
     }
 
-    /// The rows of a range, beside what was asked for before.
+    /// The rows of a range, beside what was asked for before. A range without keys adds none: where nothing else is asked for, nothing
+    /// is read.
     pub fn range(mut self, range: &KeyRange) -> Self {
-        self.rows().row_ranges.push(row_range(range));
+        if range.is_empty() {
+            self.has_empty_range = true;
+        } else {
+            self.rows().row_ranges.push(row_range(range));
+        }
         self
     }
 
@@ -73,12 +93,9 @@ impl ReadRows {
         self
     }
 
-    /// Only so many rows.
-    ///
-    /// # Panics
-    /// If `rows` is zero, which Bigtable takes for no limit.
+    /// At most `rows` rows. With a limit of zero nothing is read.
     pub fn limit(mut self, rows: u64) -> Self {
-        assert!(rows > 0, "a read of no rows is no read");
+        self.has_no_rows = rows == 0;
         self.request.rows_limit = i64::try_from(rows).unwrap_or(i64::MAX);
         self
     }
@@ -89,25 +106,68 @@ impl ReadRows {
         self
     }
 
+    /// Takes at most `timeout`, with all its attempts, from when the stream is first asked.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.overrides.timeout = Some(timeout);
+        self
+    }
+
+    /// Follows this policy, instead of the client's.
+    ///
+    /// ```
+    /// use rowmill_bigtable::{ReadRows, RetryPolicy, filter};
+    ///
+    /// // A read that looks at many rows to find few takes longer than reads of so few rows do.
+    /// let rare = ReadRows::new("plays")
+    ///     .filter(filter::qualifiers([&b"refund"[..]]))
+    ///     .limit(10)
+    ///     .with_policy(RetryPolicy::scans());
+    /// ```
+    pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
+        self.overrides.policy = Some(policy);
+        self
+    }
+
     fn rows(&mut self) -> &mut RowSet {
         self.request.rows.get_or_insert_default()
     }
 
-    pub(crate) fn into_request(self) -> ReadRowsRequest {
-        self.request
+    /// Whether no row can be meant.
+    fn is_empty(&self) -> bool {
+        let rows = self.request.rows.as_ref();
+        let names_none =
+            rows.is_none_or(|rows| rows.row_keys.is_empty() && rows.row_ranges.is_empty());
+        self.has_no_rows || self.has_empty_range && names_none
     }
+
+    /// Whether it asks for few rows, by its limit or by naming them.
+    pub(crate) fn is_bounded(&self) -> bool {
+        let limit = usize::try_from(self.request.rows_limit).unwrap_or(0);
+        (1..=BOUNDED_ROWS_MAX).contains(&limit) || self.request.rows.as_ref().is_some_and(names_few)
+    }
+
+    pub(crate) fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+}
+
+/// The most rows of a read that follows the policy of reads, not of scans.
+const BOUNDED_ROWS_MAX: usize = 1_000;
+
+/// Whether a row set names rows, not ranges of many, and few of them.
+fn names_few(rows: &RowSet) -> bool {
+    let count = rows.row_keys.len() + rows.row_ranges.len();
+    (1..=BOUNDED_ROWS_MAX).contains(&count) && rows.row_ranges.iter().all(resume::is_single)
 }
 
 /// A request as Bigtable defines it. The names of the table and the app profile in it are replaced by the client's.
 impl From<ReadRowsRequest> for ReadRows {
     fn from(request: ReadRowsRequest) -> Self {
         let table = request.table_name.rsplit('/').next().unwrap_or_default();
-        Self {
-            request: ReadRowsRequest {
-                table_name: table.to_owned(),
-                ..request
-            },
-        }
+        Self::of(ReadRowsRequest {
+            table_name: table.to_owned(),
+            ..request
+        })
     }
 }
 
@@ -122,23 +182,25 @@ fn row_range(range: &KeyRange) -> RowRange {
 
 /// The rows of a read, in key order.
 ///
+/// The next row may be waited for and given up, and asked for again later: nothing is lost between two rows.
+///
 /// An error ends the stream, with one exception: a row that is too large to be read is an error that names its key, and the rows
 /// after it follow.
 pub type RowStream = BoxStream<'static, Result<Row>>;
 
 /// Starts a read.
-pub(crate) fn read_rows(client: &Client, read: ReadRows, policy: &RetryPolicy) -> RowStream {
-    let (client, policy) = (client.clone(), policy.clone());
+pub(crate) fn read_rows(client: &Client, read: ReadRows) -> RowStream {
+    if read.is_empty() {
+        return stream::empty().boxed();
+    }
+    let client = client.clone();
     // Nothing begins, no deadline either, before the stream is asked for the first time.
     stream::iter([read])
         .flat_map(move |read| {
-            stream::unfold(
-                Reading::new(&client, read, &policy),
-                |mut state| async move {
-                    let step = state.step().await?;
-                    Some((step, state))
-                },
-            )
+            stream::unfold(Reading::new(&client, read), |mut state| async move {
+                let step = state.step().await?;
+                Some((step, state))
+            })
         })
         .flat_map(|Step { rows, error }| {
             stream::iter(rows.into_iter().map(Ok).chain(error.map(Err)))
@@ -175,8 +237,9 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(client: &Client, read: ReadRows, policy: &RetryPolicy) -> Self {
-        let mut request = Box::new(read.into_request());
+    fn new(client: &Client, read: ReadRows) -> Self {
+        let policy = client.policy_of_read(&read);
+        let mut request = Box::new(read.request);
         let resource = client.table_name(&request.table_name);
         let call = Call::new(READ_ROWS, client.table_routing(&resource));
         request.table_name.clone_from(&resource);
@@ -218,11 +281,11 @@ impl Reading {
     async fn receive(&mut self) -> std::result::Result<Option<ReadRowsResponse>, Failure> {
         if self.responses.is_none() {
             let request = self.request.encode_to_vec().into();
-            let deadline = self.retries.begin();
+            let patience = Patience::new(self.retries.begin(), self.retries.message_timeout());
             let opened = self
                 .client
                 .transport()
-                .open(&mut self.call, request, deadline);
+                .open(&mut self.call, request, patience);
             self.responses = Some(Box::new(opened.await?));
         }
         let responses = self.responses.as_mut().expect("opened above");

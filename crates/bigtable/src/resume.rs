@@ -81,6 +81,19 @@ fn cut_end(range: &RowRange, last: &Bytes) -> Option<RowRange> {
     })
 }
 
+/// Whether a range holds one key at most: it ends at its start, or with the first key after it.
+pub(crate) fn is_single(range: &RowRange) -> bool {
+    match (&range.start_key, &range.end_key) {
+        (Some(StartKey::StartKeyClosed(start)), Some(EndKey::EndKeyOpen(end))) => {
+            is_successor(end, start)
+        }
+        (Some(StartKey::StartKeyClosed(start)), Some(EndKey::EndKeyClosed(end))) => {
+            start == end && !end.is_empty()
+        }
+        _ => false,
+    }
+}
+
 /// Whether `after` is the first key after `key`.
 fn is_successor(after: &[u8], key: &[u8]) -> bool {
     after.split_last() == Some((&0, key))

@@ -3,21 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rowmill_store::{Backoff, Random, Timer};
+use rowmill_store::{Backoff, Random, Timer, moment_after};
 use tonic::Code;
 
 use crate::error::{Error, Result};
 use crate::failure::Failure;
-use crate::timer::after;
 
 /// How an operation is retried. The defaults are those of Google's own clients.
 ///
-/// | | codes | attempt | operation |
-/// |---|---|---|---|
-/// | [`RetryPolicy::reads`] | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `ABORTED` | 20 s | 10 min |
-/// | [`RetryPolicy::scans`] | the same | 30 min | 12 h |
-/// | [`RetryPolicy::writes`] | `UNAVAILABLE`, `DEADLINE_EXCEEDED` | 20 s | 10 min |
-/// | [`RetryPolicy::never`] | none | 20 s | 20 s |
+/// | | codes | message | attempt | operation |
+/// |---|---|---|---|---|
+/// | [`RetryPolicy::reads`] | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `ABORTED` | 20 s | 20 s | 10 min |
+/// | [`RetryPolicy::scans`] | the same | 5 min | 30 min | 12 h |
+/// | [`RetryPolicy::writes`] | `UNAVAILABLE`, `DEADLINE_EXCEEDED` | 20 s | 20 s | 10 min |
+/// | [`RetryPolicy::never`] | none | 20 s | 20 s | 20 s |
+///
+/// A read that asks for at most 1,000 rows, by its limit or its keys, is one of `reads`; a read without such a bound is one of `scans`.
+/// A read whose filter has to look at very many rows to find a few may need longer: give it the policy of scans.
 ///
 /// Beyond the codes, an attempt is followed by another if the server asks for it with a `RetryInfo`, after the delay it names;
 /// and, where there are codes at all, if the stream was reset (`INTERNAL` that speaks of `RST_STREAM` or `GOAWAY`). No attempt
@@ -28,16 +30,18 @@ pub struct RetryPolicy {
     pub codes: Vec<Code>,
     /// How long to wait between two attempts.
     pub backoff: Backoff,
-    /// How many attempts there are at most; unlimited if none. Of a read, those since a row came: then the count starts anew.
+    /// The most attempts that are made; without a number, as many as there is time for. A read starts to count anew with each row.
     pub attempts_max: Option<u32>,
-    /// How long one attempt may take.
+    /// The longest wait for the next message of an answer. Only time in which somebody waits counts: a reader may take its time.
+    pub message_timeout: Duration,
+    /// The longest time of one attempt.
     pub attempt_timeout: Duration,
-    /// How long all attempts, and the waiting between them, may take together.
+    /// The longest time of all attempts, and of the waiting between them.
     pub operation_timeout: Duration,
 }
 
 impl RetryPolicy {
-    /// Of single rows and samples.
+    /// Of reads that are bounded, samples and table metadata.
     pub fn reads() -> Self {
         Self {
             codes: vec![Code::Unavailable, Code::DeadlineExceeded, Code::Aborted],
@@ -48,6 +52,7 @@ impl RetryPolicy {
     /// Of many rows, whose reader may take its time.
     pub fn scans() -> Self {
         Self {
+            message_timeout: Duration::from_mins(5),
             attempt_timeout: Duration::from_mins(30),
             operation_timeout: Duration::from_hours(12),
             ..Self::reads()
@@ -60,6 +65,7 @@ impl RetryPolicy {
             codes: vec![Code::Unavailable, Code::DeadlineExceeded],
             backoff: Backoff::default(),
             attempts_max: None,
+            message_timeout: Duration::from_secs(20),
             attempt_timeout: Duration::from_secs(20),
             operation_timeout: Duration::from_mins(10),
         }
@@ -77,16 +83,19 @@ impl RetryPolicy {
     /// The same policy within `timeout`; an attempt takes no longer than that either.
     pub fn within(self, timeout: Duration) -> Self {
         Self {
+            message_timeout: self.message_timeout.min(timeout),
             attempt_timeout: self.attempt_timeout.min(timeout),
             operation_timeout: timeout,
             ..self
         }
     }
 
-    /// Refuses what cannot be meant.
+    /// Refuses a policy by which nothing could ever be sent, or that contradicts itself.
     pub(crate) fn check(&self, name: &str) -> Result<()> {
         let problem = if self.attempt_timeout.is_zero() {
             "the attempt timeout is zero".to_owned()
+        } else if self.message_timeout.is_zero() {
+            "the message timeout is zero".to_owned()
         } else if self.operation_timeout < self.attempt_timeout {
             format!(
                 "the operation timeout of {:?} is below the attempt timeout of {:?}",
@@ -119,7 +128,7 @@ pub(crate) struct Retries {
 
 impl Retries {
     pub(crate) fn new(policy: RetryPolicy, timer: Arc<dyn Timer>, random: Arc<dyn Random>) -> Self {
-        let deadline = after(timer.now(), policy.operation_timeout);
+        let deadline = moment_after(timer.now(), policy.operation_timeout);
         Self {
             policy,
             timer,
@@ -152,7 +161,12 @@ impl Retries {
         self.attempts += 1;
         self.attempts_total += 1;
         self.deadline
-            .min(after(self.timer.now(), self.policy.attempt_timeout))
+            .min(moment_after(self.timer.now(), self.policy.attempt_timeout))
+    }
+
+    /// How long the next message of an answer may take.
+    pub(crate) fn message_timeout(&self) -> Duration {
+        self.policy.message_timeout
     }
 
     /// The attempt brought something: the next failure is a first one.

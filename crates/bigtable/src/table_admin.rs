@@ -181,7 +181,7 @@ impl TableAdmin {
         parameter: (&str, &str),
         resource: &str,
         request: &impl Message,
-        policy: &RetryPolicy,
+        policy: RetryPolicy,
     ) -> Result<T> {
         let target = Target {
             transport: self.client.admin_transport(),

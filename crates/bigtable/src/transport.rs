@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
+use futures::FutureExt as _;
 use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::FeatureFlags;
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prost::Message;
-use rowmill_store::Wait;
+use rowmill_store::{Timer, Wait, moment_after};
 use tonic::client::Grpc;
 use tonic::metadata::{AsciiMetadataValue, MetadataKey, MetadataMap};
 use tonic::transport::Channel;
@@ -140,23 +141,25 @@ impl Transport {
         }
     }
 
-    /// Sends one attempt, which is over at `deadline`, and gives the stream of its responses once it has begun.
+    /// Sends one attempt, and gives the stream of its responses once it has begun.
     pub(crate) async fn open<T: Message + Default + 'static>(
         &self,
         call: &mut Call,
         request: Bytes,
-        deadline: Instant,
+        patience: Patience,
     ) -> Result<Responses<T>, Failure> {
         if !call.is_admitted {
             self.check_open()?;
             call.is_admitted = true;
         }
-        let timeout = deadline.saturating_duration_since(self.environment.timer.now());
+        let now = self.environment.timer.now();
+        let timeout = patience.deadline.saturating_duration_since(now);
         if timeout.is_zero() {
             let message = "the deadline is over";
             return Err(Failure::unsent(Code::DeadlineExceeded, message));
         }
-        let mut expiry = self.environment.timer.until(deadline);
+        let first = patience.deadline.min(moment_after(now, patience.message));
+        let mut expiry = self.environment.timer.until(first);
         let lease = self.pool.lease();
         let opening = async {
             let authorization = self.authorization.headers().await?;
@@ -169,7 +172,8 @@ impl Transport {
         call.note(&metadata);
         Ok(Responses {
             stream,
-            expiry,
+            patience,
+            timer: Arc::clone(&self.environment.timer),
             _lease: lease,
         })
     }
@@ -233,17 +237,40 @@ fn features() -> AsciiMetadataValue {
     AsciiMetadataValue::try_from(URL_SAFE.encode(flags.encode_to_vec())).expect("base64 is ASCII")
 }
 
+/// How long one attempt may take, and each wait for a message of its answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    deadline: Instant,
+    message: Duration,
+}
+
+impl Patience {
+    pub(crate) fn new(deadline: Instant, message: Duration) -> Self {
+        Self { deadline, message }
+    }
+}
+
 /// The responses of one attempt.
 pub(crate) struct Responses<T> {
     stream: Streaming<T>,
-    expiry: Wait,
+    patience: Patience,
+    timer: Arc<dyn Timer>,
     _lease: Lease,
 }
 
 impl<T> Responses<T> {
-    /// The next response; none when the stream ended well.
+    /// The next response; none when the stream ended well. The wait for it is over with the attempt, or when it has taken too long
+    /// itself. A response that is there already looks at no clock, so that a slow reader loses nothing by its slowness.
     pub(crate) async fn next(&mut self) -> Result<Option<T>, Failure> {
-        let received = before(&mut self.expiry, self.stream.message()).await?;
+        let mut message = std::pin::pin!(self.stream.message());
+        let received = match message.as_mut().now_or_never() {
+            Some(received) => received,
+            None => {
+                let latest = moment_after(self.timer.now(), self.patience.message);
+                let mut expiry = self.timer.until(self.patience.deadline.min(latest));
+                before(&mut expiry, message).await?
+            }
+        };
         received.map_err(Failure::of_status)
     }
 
@@ -273,7 +300,7 @@ pub(crate) async fn before<T>(
     tokio::select! {
         biased;
         done = work => Ok(done),
-        () = expiry => Err(Failure::new(Code::DeadlineExceeded, "the attempt took too long")),
+        () = expiry => Err(Failure::new(Code::DeadlineExceeded, "the server took too long to answer")),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::retry::RetryPolicy;
-use crate::transport::{Call, Method, Responses, Transport};
+use crate::transport::{Call, Method, Patience, Responses, Transport};
 
 const MUTATE_ROW: Method = Method {
     name: "MutateRow",
@@ -45,7 +45,7 @@ pub(crate) async fn unary<T: Message + Default + 'static>(
     target: &Target<'_>,
     call: Call,
     request: &impl Message,
-    policy: &RetryPolicy,
+    policy: RetryPolicy,
 ) -> Result<T> {
     retry(target, call, request, policy, Responses::only).await
 }
@@ -55,7 +55,7 @@ async fn retry<M, T, F>(
     target: &Target<'_>,
     mut call: Call,
     request: &impl Message,
-    policy: &RetryPolicy,
+    policy: RetryPolicy,
     finish: impl Fn(Responses<M>) -> F,
 ) -> Result<T>
 where
@@ -67,7 +67,8 @@ where
     let mut may_have_happened = false;
     loop {
         let deadline = retries.begin();
-        let opened = target.transport.open(&mut call, request.clone(), deadline);
+        let patience = Patience::new(deadline, retries.message_timeout());
+        let opened = target.transport.open(&mut call, request.clone(), patience);
         let attempt = match opened.await {
             Ok(responses) => finish(responses).await,
             Err(failure) => Err(failure),
@@ -91,7 +92,7 @@ where
 pub(crate) async fn mutate_row(
     client: &Client,
     mut request: MutateRowRequest,
-    policy: &RetryPolicy,
+    policy: RetryPolicy,
 ) -> Result<()> {
     let resource = address(client, &mut request.table_name, &mut request.app_profile_id);
     let key = request.row_key.clone();
@@ -150,7 +151,7 @@ async fn of_row<T: Message + Default + 'static>(
     resource: &str,
     key: Bytes,
     request: &impl Message,
-    policy: &RetryPolicy,
+    policy: RetryPolicy,
 ) -> Result<T> {
     let call = Call::new(method, client.table_routing(resource));
     let target = client.target(resource);

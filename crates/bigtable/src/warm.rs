@@ -8,13 +8,12 @@ use googleapis_tonic_google_bigtable_v2::google::bigtable::v2::{
     PingAndWarmRequest, PingAndWarmResponse,
 };
 use prost::Message as _;
-use rowmill_store::Timer;
+use rowmill_store::{Timer, moment_after};
 use tonic::Request;
 
 use crate::credentials::Authorization;
 use crate::failure::Failure;
 use crate::pool::Warm;
-use crate::timer::after;
 use crate::transport::{CONNECT_TIMEOUT, before, routing, send, set_identity};
 
 const PING_AND_WARM: &str = "/google.bigtable.v2.Bigtable/PingAndWarm";
@@ -52,7 +51,7 @@ pub(crate) fn warm(
         };
         let timer = Arc::clone(&timer);
         async move {
-            let mut expiry = timer.until(after(timer.now(), CONNECT_TIMEOUT));
+            let mut expiry = timer.until(moment_after(timer.now(), CONNECT_TIMEOUT));
             before(&mut expiry, ping).await?
         }
         .boxed()

@@ -31,7 +31,8 @@ impl Backoff {
             .multiplier
             .saturating_pow(attempts.saturating_sub(1).min(30));
         let shortest = self.initial.saturating_mul(factor).min(self.max);
-        let delay = shortest.mul_f64(1.0 + 0.5 * unit.clamp(0.0, 1.0));
-        delay.min(self.max)
+        let jitter = (shortest / 2).as_secs_f64() * unit.clamp(0.0, 1.0);
+        let jitter = Duration::try_from_secs_f64(jitter).unwrap_or(Duration::MAX);
+        shortest.saturating_add(jitter).min(self.max)
     }
 }

@@ -67,6 +67,6 @@ pub use scan::{Scan, TimeRange};
 pub use store::{Capability, Store, StoreExt, WriteShape};
 pub use throttle::Throttle;
 pub use timeout::Timeout;
-pub use timer::{Random, SystemRandom, SystemTimer, Timer, Wait};
+pub use timer::{Random, SystemRandom, SystemTimer, Timer, Wait, moment_after};
 pub use validate::{check_mutation, validate};
 pub use view::View;

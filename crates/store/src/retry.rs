@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::error::{Effect, Error, Result};
 use crate::scan::Scan;
 use crate::store::{Capability, Store};
-use crate::timer::{Random, SystemRandom, SystemTimer, Timer};
+use crate::timer::{Random, SystemRandom, SystemTimer, Timer, moment_after};
 
 /// How often, and for how long, something is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,8 @@ pub struct RetryBudget {
     pub backoff: Backoff,
     /// How many attempts there are at most. Of a scan, those since a row came.
     pub attempts_max: u32,
-    /// No attempt begins later than this after the first; of a scan, after the first failure since a row came.
+    /// No attempt begins later than this after the first; of a scan, after the first failure since a row came. [`Duration::MAX`] is no
+    /// limit.
     pub duration_max: Duration,
 }
 
@@ -77,7 +78,7 @@ impl<S: Store> Retry<S> {
             timer: Arc::clone(&self.timer),
             random: Arc::clone(&self.random),
             made: 1,
-            deadline: Some(self.timer.now() + self.budget.duration_max),
+            deadline: Some(moment_after(self.timer.now(), self.budget.duration_max)),
         }
     }
 }
@@ -99,8 +100,9 @@ impl Attempts {
         let delay = self.budget.backoff.delay(self.made, self.random.unit());
         let is_left = self.made < self.budget.attempts_max;
         let now = self.timer.now();
-        let deadline = *self.deadline.get_or_insert(now + self.budget.duration_max);
-        if !is_left || now + delay > deadline {
+        let latest = moment_after(now, self.budget.duration_max);
+        let deadline = *self.deadline.get_or_insert(latest);
+        if !is_left || delay > deadline.saturating_duration_since(now) {
             return false;
         }
         self.made += 1;

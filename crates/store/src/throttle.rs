@@ -1,16 +1,17 @@
 //! A store that is written to no faster than it should be.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use rowmill_model::{MutationBatch, Row};
+use tokio::sync::Mutex;
 
 use crate::error::Result;
 use crate::scan::Scan;
 use crate::store::{Capability, Store};
-use crate::timer::{SystemTimer, Timer};
+use crate::timer::{SystemTimer, Timer, moment_after};
 
 /// Writes no more rows a second than it is told. A batch goes as a whole, and those after it wait for as long as it would have
 /// taken row by row.
@@ -19,7 +20,7 @@ pub struct Throttle<S> {
     inner: S,
     rows_per_second: f64,
     timer: Arc<dyn Timer>,
-    /// When the next batch may go.
+    /// When the next batch may go. Held by the one whose turn it is.
     next: Mutex<Option<Instant>>,
 }
 
@@ -46,19 +47,29 @@ impl<S: Store> Throttle<S> {
         }
     }
 
-    /// How long a batch of `rows` must wait, counting it as gone.
+    /// Waits until a batch of `rows` may go, and counts it as gone. A batch that is given up while it waits leaves its turn to the others.
+    async fn turn(&self, rows: usize) {
+        let mut next = self.next.lock().await;
+        let wait = next.map_or(Duration::ZERO, |next| {
+            next.saturating_duration_since(self.timer.now())
+        });
+        if !wait.is_zero() {
+            self.timer.sleep(wait).await;
+        }
+        let now = self.timer.now();
+        let start = next.map_or(now, |next| next.max(now));
+        *next = Some(moment_after(start, self.takes(rows)));
+    }
+
+    /// How long a batch takes at this rate.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a batch has fewer than 2^52 rows"
     )]
-    fn wait_for(&self, rows: usize) -> Duration {
+    fn takes(&self, rows: usize) -> Duration {
         const LONGEST_SECONDS: f64 = 86_400.0;
-        let now = self.timer.now();
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = next.map_or(now, |next| next.max(now));
-        let takes = (rows as f64 / self.rows_per_second).min(LONGEST_SECONDS);
-        *next = Some(start + Duration::from_secs_f64(takes));
-        start - now
+        let seconds = (rows as f64 / self.rows_per_second).min(LONGEST_SECONDS);
+        Duration::from_secs_f64(seconds)
     }
 }
 
@@ -70,10 +81,7 @@ impl<S: Store> Store for Throttle<S> {
     }
 
     async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
-        let wait = self.wait_for(batch.len());
-        if !wait.is_zero() {
-            self.timer.sleep(wait).await;
-        }
+        self.turn(batch.len()).await;
         self.inner.apply(table, batch).await
     }
 

@@ -12,7 +12,7 @@ use rowmill_model::{MutationBatch, Row};
 use crate::error::{Error, ErrorKind, Result};
 use crate::scan::Scan;
 use crate::store::{Capability, Store};
-use crate::timer::{SystemTimer, Timer, Wait};
+use crate::timer::{SystemTimer, Timer, Wait, moment_after};
 
 /// Gives up a write, or the wait for the next row of a scan, that takes longer than a limit. What was given up may be tried again;
 /// a write may have taken effect.
@@ -24,7 +24,7 @@ pub struct Timeout<S> {
 }
 
 impl<S: Store> Timeout<S> {
-    /// A store that answers within `limit` or fails.
+    /// A store that answers within `limit` or fails. [`Duration::MAX`] is no limit.
     pub fn new(inner: S, limit: Duration) -> Self {
         Self::with_timer(inner, limit, Arc::new(SystemTimer))
     }
@@ -47,7 +47,7 @@ impl<S: Store> Store for Timeout<S> {
     }
 
     async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
-        let deadline = self.timer.until(self.timer.now() + self.limit);
+        let deadline = self.timer.until(moment_after(self.timer.now(), self.limit));
         tokio::select! {
             biased;
             outcomes = self.inner.apply(table, batch) => outcomes,
@@ -56,7 +56,7 @@ impl<S: Store> Store for Timeout<S> {
     }
 
     async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
-        let deadline = self.timer.until(self.timer.now() + self.limit);
+        let deadline = self.timer.until(moment_after(self.timer.now(), self.limit));
         tokio::select! {
             biased;
             keys = self.inner.split_keys(table) => keys,
@@ -107,7 +107,7 @@ impl Stream for Timed {
         let (timer, limit) = (&this.timer, this.limit);
         let deadline = this
             .deadline
-            .get_or_insert_with(|| timer.until(timer.now() + limit));
+            .get_or_insert_with(|| timer.until(moment_after(timer.now(), limit)));
         if deadline.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }

@@ -19,6 +19,13 @@ pub trait Timer: Debug + Send + Sync + 'static {
     fn until(&self, moment: Instant) -> Wait;
 }
 
+/// The moment `duration` after another. A duration of more than a year, as [`Duration::MAX`] is, stands for no limit, and gives a moment
+/// a year ahead: later ones may be beyond what a clock can show.
+pub fn moment_after(moment: Instant, duration: Duration) -> Instant {
+    const LONGEST: Duration = Duration::from_hours(366 * 24);
+    moment.checked_add(duration.min(LONGEST)).unwrap_or(moment)
+}
+
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemTimer;

@@ -38,6 +38,9 @@ pub(super) fn rows(
         if scan.reverse {
             read = read.reversed();
         }
+        if filters.is_empty() {
+            return read;
+        }
         read.filter(filter::chain(filters.clone()))
     };
     let mut ranges = scan.joined_ranges();
@@ -93,9 +96,14 @@ fn server_filters(
     if shown.is_empty() {
         return None;
     }
-    // Named also when all are asked for: a family that came later is not shown, so its cells must not count for a limit.
-    let families = shown.iter().map(|(name, _)| name.as_str());
-    let mut filters = vec![filter::families(families)];
+    let mut filters = Vec::new();
+    // A family that came later is not shown. Where rows or cells are counted its own must not count; elsewhere the view leaves them
+    // out, and a filter that lets everything else through would only cost the server time.
+    let counts = scan.limit.is_some() || scan.keys_only;
+    if counts || shown.len() < schema.families.len() {
+        let families = shown.iter().map(|(name, _)| name.as_str());
+        filters.push(filter::families(families));
+    }
     let names = scan.qualifiers.as_ref();
     // A pattern is text; names that are none are left to the view.
     let are_text =
@@ -109,7 +117,8 @@ fn server_filters(
     if !is_uniform {
         return Some((filters, is_exact));
     }
-    if let Some(versions) = shown.first().and_then(|(_, rule)| rule.versions_max) {
+    let versions = shown.first().and_then(|(_, rule)| rule.versions_max);
+    if let Some(versions) = versions {
         filters.push(filter::cells_per_column(versions));
     }
     let oldest = view.oldest_micros().unwrap_or(0).max(0);
@@ -123,7 +132,8 @@ fn server_filters(
         is_exact &= start == time.0.max(oldest) && end == time.1;
         filters.push(filter::timestamps(start, end));
     }
-    if let Some(cells) = scan.cells_per_column {
+    let is_narrower = |cells: &u32| versions.is_none_or(|versions| *cells < versions);
+    if let Some(cells) = scan.cells_per_column.filter(is_narrower) {
         filters.push(filter::cells_per_column(cells));
     }
     if scan.keys_only && is_exact {

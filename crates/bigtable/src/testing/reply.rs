@@ -161,6 +161,11 @@ impl Reply {
         self.step(Step::Message(frame.freeze()))
     }
 
+    /// The beginning of a message that is larger than any client takes.
+    pub fn too_large(self) -> Self {
+        self.step(Step::Message(Bytes::from_static(&[0, 0x7f, 0, 0, 0])))
+    }
+
     /// A header, sent before the first message.
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).expect("a header of a test is plain");

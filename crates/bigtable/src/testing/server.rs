@@ -242,7 +242,8 @@ async fn serve(socket: TcpStream, shared: Arc<Shared>, connection: Arc<Connectio
     let serving = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(8 << 20)
         .initial_connection_window_size(32 << 20)
-        .max_concurrent_streams(None)
+        // As many as the service takes at once.
+        .max_concurrent_streams(100)
         .serve_connection(TokioIo::new(socket), service);
     let mut serving = std::pin::pin!(serving);
     loop {

@@ -450,3 +450,49 @@ proptest! {
         prop_assert_eq!(sent, expected);
     }
 }
+
+/// Rows of which each is a request, at a rate that lets a few of them go before the deadline.
+async fn slowed(seconds: u64) -> Harness {
+    let limits = BulkLimits {
+        rows_max: 1,
+        requests_in_flight_max: 4,
+        ..BulkLimits::default()
+    };
+    let writes = RetryPolicy::writes().within(Duration::from_secs(seconds));
+    let harness = Harness::with(|builder| builder.bulk_limits(limits).write_policy(writes)).await;
+    let timer = harness.timer.clone();
+    harness.server.answer("MutateRows", move |_| {
+        timer.advance(Duration::from_millis(50));
+        Reply::outcomes([(0, Code::Ok)]).rate(0.7, Duration::from_secs(1))
+    });
+    harness
+}
+
+fn many(count: usize) -> Vec<RowMutation> {
+    (0..count)
+        .map(|index| set(&format!("{index:04}")))
+        .collect()
+}
+
+#[tokio::test]
+async fn requests_that_are_not_sent_take_no_turns_from_those_that_follow() {
+    let harness = slowed(20).await;
+    for round in 1..4 {
+        let outcomes = harness.client.mutate_rows("t", many(400)).await;
+        let sent = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert!((18..400).contains(&sent), "round {round}: {sent} were sent");
+        let failed: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
+        let is_late = |error: &rowmill_bigtable::Error| error.code() == Code::DeadlineExceeded;
+        assert!(failed.iter().all(is_late));
+        // Four were in flight at the deadline, at most; the others were never sent.
+        let unknown = failed
+            .iter()
+            .filter(|error| error.effect() == Effect::Unknown);
+        assert!(unknown.count() <= 4);
+    }
+    // Each call waits for its own turns only.
+    let slept: Duration = harness.timer.slept().iter().sum();
+    assert!(slept <= Duration::from_secs(3 * 21), "{slept:?}");
+    let few = harness.client.mutate_rows("t", many(5)).await;
+    assert!(few.iter().all(Result::is_ok), "{few:?}");
+}

@@ -145,10 +145,12 @@ async fn every_connection_is_warmed_before_it_is_used() {
     assert_eq!(pings[0].message::<PingAndWarmRequest>(), expected);
     let cold = Harness::with(|builder| builder.warm_up(false)).await;
     assert!(cold.server.requests("PingAndWarm").is_empty());
-    // A server that does not know the call, or is busy, does not keep calls from being made; one that refuses it does.
+    // A server that does not know the call, or is busy, or does not let this caller ping does not keep calls from being made; one
+    // that has no such instance does.
     for (code, is_good) in [
         (Code::Unimplemented, true),
         (Code::Unavailable, true),
+        (Code::PermissionDenied, true),
         (Code::NotFound, false),
     ] {
         let server = ScriptedServer::start().await;

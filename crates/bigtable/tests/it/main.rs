@@ -9,10 +9,12 @@ mod emulator;
 mod errors;
 mod faults;
 mod headers;
+mod per_call;
 mod public_cases;
 mod reads;
 mod scans;
 mod single_rows;
+mod streams;
 mod tables;
 
 use std::sync::Arc;

@@ -232,6 +232,39 @@ async fn when_nothing_is_left_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn what_has_no_keys_is_not_sent() {
+    let harness = Harness::start().await;
+    let empty = [
+        range("a", ""),
+        range("b", "a"),
+        range("a", "a"),
+        range("", ""),
+    ];
+    for range in &empty {
+        let read = ReadRows::new("t").range(range);
+        assert!(harness.all_keys(read).await.is_empty(), "{range:?}");
+    }
+    let all_of_them = empty.iter().fold(ReadRows::new("t"), ReadRows::range);
+    assert!(harness.all_keys(all_of_them.clone()).await.is_empty());
+    let none = ReadRows::new("t").limit(0);
+    assert!(harness.all_keys(none).await.is_empty());
+    assert!(requests(&harness.server).is_empty());
+    // Beside others they add nothing.
+    harness.server.push("ReadRows", Reply::rows(["k"]));
+    let read = all_of_them
+        .row("k")
+        .range(&range("x", "y"))
+        .limit(0)
+        .limit(5);
+    assert_eq!(harness.all_keys(read).await, ["k"]);
+    let request = &requests(&harness.server)[0];
+    assert_eq!(
+        (request.rows_limit, shown(request).as_str()),
+        (5, "k [x..y)")
+    );
+}
+
+#[tokio::test]
 async fn the_first_request_is_the_callers() {
     let harness = Harness::start().await;
     harness.server.push("ReadRows", Reply::new());

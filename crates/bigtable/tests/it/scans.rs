@@ -33,6 +33,7 @@ pub(crate) fn table<'a>(families: impl IntoIterator<Item = (&'a str, Option<i32>
 }
 
 const ONE: [(&str, Option<i32>); 2] = [("f", Some(1)), ("g", Some(1))];
+const NONE: [(&str, Option<i32>); 2] = [("f", None), ("g", None)];
 const MIXED: [(&str, Option<i32>); 2] = [("f", Some(1)), ("g", None)];
 
 /// The filters and the limit that a scan of a table with those families sends; none if nothing is sent.
@@ -47,14 +48,13 @@ async fn sent(families: [(&str, Option<i32>); 2], scan: Scan) -> Option<String> 
     assert!(scan.limit.is_none_or(|limit| rows.len() as u64 <= limit));
     let requests = harness.server.requests("ReadRows");
     let request: ReadRowsRequest = requests.first()?.message();
-    let filter = request.filter.unwrap().filter.unwrap();
-    let filters = match filter {
-        Filter::Chain(chain) => chain
+    let filters = match request.filter.and_then(|filter| filter.filter) {
+        Some(Filter::Chain(chain)) => chain
             .filters
             .into_iter()
             .filter_map(|it| it.filter)
             .collect(),
-        one => vec![one],
+        one => Vec::from_iter(one),
     };
     let show = |filter: &Filter| match filter {
         Filter::FamilyNameRegexFilter(pattern) => format!("family {pattern}"),
@@ -80,18 +80,31 @@ async fn sent(families: [(&str, Option<i32>); 2], scan: Scan) -> Option<String> 
 async fn what_is_safe_is_left_to_the_server() {
     let all = Scan::all;
     for (families, scan, expected) in [
-        (ONE, all(), "family f|g, newest 1; limit 0"),
+        (ONE, all(), "newest 1; limit 0"),
+        (ONE, all().with_latest_only(), "newest 1; limit 0"),
+        // A filter that lets everything through is not sent.
+        (NONE, all(), "; limit 0"),
+        (NONE, all().with_families(["f", "g"]), "; limit 0"),
+        (NONE, all().with_latest_only(), "newest 1; limit 0"),
+        (
+            NONE,
+            all()
+                .with_families(["g"])
+                .with_qualifiers([&b"c"[..]])
+                .with_latest_only(),
+            "family g, column c, newest 1; limit 0",
+        ),
         (ONE, all().with_limit(2), "family f|g, newest 1; limit 2"),
         (
             ONE,
             all().with_families(["g"]).with_latest_only().with_limit(1),
-            "family g, newest 1, newest 1; limit 1",
+            "family g, newest 1; limit 1",
         ),
         // Versions are counted before times are looked at.
         (
             ONE,
             all().with_time(1_000, 3_000),
-            "family f|g, newest 1, time 1000..3000; limit 0",
+            "newest 1, time 1000..3000; limit 0",
         ),
         (
             ONE,
@@ -101,12 +114,18 @@ async fn what_is_safe_is_left_to_the_server() {
         (
             ONE,
             all().with_qualifiers([&b"a.b"[..], b"c"]),
-            "family f|g, column a\\.b|c, newest 1; limit 0",
+            "column a\\.b|c, newest 1; limit 0",
         ),
         (
             ONE,
             all().with_qualifiers([&b"\xff"[..]]).with_limit(1),
             "family f|g, newest 1; limit 0",
+        ),
+        // Cells of a family that came later must not count, as the one cell of a row or as a row.
+        (
+            NONE,
+            all().with_keys_only(),
+            "family f|g, CellsPerRowLimitFilter(1), StripValueTransformer(true); limit 0",
         ),
         // Families with different rules: the view counts versions, times and rows.
         (

@@ -2,18 +2,20 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use proptest::prelude::*;
 use rowmill_model::{MutationBatch, Row};
+use rowmill_rowkey::KeyRange;
 use rowmill_store::conformance::Fixture;
 use rowmill_store::testing::{FixedRandom, ManualTimer};
 use rowmill_store::{
     Admin as _, Backoff, Capability, Chaos, Effect, Error, ErrorKind, Faulty, MemoryStore, Meter,
     Metered, Result, Retry, RetryBudget, Scan, Store, StoreExt as _, TableSchema, Throttle,
-    Timeout, Timer as _,
+    Timeout, Timer, Wait,
 };
 
 fn fixture<S: Store>(wrap: impl FnOnce(MemoryStore) -> S) -> Fixture {
@@ -266,6 +268,105 @@ async fn a_rate_is_kept() {
     timer.advance(Duration::from_mins(1));
     store.apply("t", batch(&["a"])).await.unwrap();
     assert_eq!(timer.slept().len(), 1);
+}
+
+/// A clock on which whoever sleeps waits until it is moved on.
+#[derive(Debug, Default)]
+struct Clock(ManualTimer);
+
+impl Timer for Clock {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Wait {
+        self.0.until(self.0.now() + duration)
+    }
+
+    fn until(&self, moment: Instant) -> Wait {
+        self.0.until(moment)
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_is_given_up_leaves_its_turn_to_the_others() {
+    let timer = Arc::new(Clock::default());
+    let scripted = Arc::new(Scripted {
+        replies: Mutex::new((0..2).map(|_| Ok(vec![])).collect()),
+        ..Scripted::default()
+    });
+    let store = Throttle::with_timer(Arc::clone(&scripted), 1.0, timer.clone());
+    store.apply("t", batch(&["a"])).await.unwrap();
+    for _ in 0..1_000 {
+        let waiting = store.apply("t", batch(&["b"])).now_or_never();
+        assert!(waiting.is_none());
+        tokio::task::yield_now().await;
+    }
+    timer.0.advance(Duration::from_secs(1));
+    let next = store.apply("t", batch(&["c"])).now_or_never();
+    next.expect("its turn is there").unwrap();
+    let sent = scripted.attempts.lock().unwrap();
+    assert_eq!(*sent, [["a"], ["c"]]);
+}
+
+#[tokio::test]
+async fn durations_without_end_are_no_limit() {
+    let memory = MemoryStore::new();
+    let schema = TableSchema::new("t", ["f"]);
+    memory.create_table(&schema).await.unwrap();
+    let backoff = Backoff {
+        initial: Duration::MAX,
+        max: Duration::MAX,
+        multiplier: u32::MAX,
+    };
+    let budget = RetryBudget {
+        backoff,
+        attempts_max: u32::MAX,
+        duration_max: Duration::MAX,
+    };
+    let timed = Timeout::new(memory.clone(), Duration::MAX);
+    let throttled = Throttle::new(timed, f64::MIN_POSITIVE);
+    let store = Retry::new(throttled, budget);
+    store.apply("t", batch(&["a"])).await.unwrap();
+    assert_eq!(store.rows("t", Scan::all()).await.unwrap().len(), 1);
+    store.split_keys("t").await.unwrap();
+    // A delay beyond the budget is not waited for.
+    for unit in [0.0, 0.9, 1.0] {
+        assert_eq!(backoff.delay(3, unit), Duration::MAX);
+    }
+    let timer = Arc::new(ManualTimer::default());
+    let faulty = faulty(memory, "unavailable=100%");
+    let retried = Retry::with_timer(faulty, budget, timer.clone(), Arc::new(FixedRandom(0.9)));
+    let failed = retried.apply("t", batch(&["a"])).await;
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(timer.slept().is_empty());
+}
+
+#[tokio::test]
+async fn ranges_without_keys_hold_no_rows() {
+    let memory = MemoryStore::new();
+    let schema = TableSchema::new("t", ["f"]);
+    memory.create_table(&schema).await.unwrap();
+    memory.apply_all("t", batch(&["a", "b"])).await.unwrap();
+    for (start, end) in [("a", ""), ("b", "a"), ("a", "a"), ("", "")] {
+        let range = KeyRange {
+            start: start.into(),
+            end: Some(end.into()),
+        };
+        for scan in [Scan::range(range.clone()), Scan::range(range).reversed()] {
+            assert!(
+                memory.rows("t", scan.clone()).await.unwrap().is_empty(),
+                "{scan:?}"
+            );
+            assert!(
+                memory
+                    .rows("t", scan.rest(b"b", 1))
+                    .await
+                    .unwrap()
+                    .is_empty()
+            );
+        }
+    }
 }
 
 #[tokio::test]
