@@ -1,6 +1,10 @@
 //! CSV: where rows end, and the fields of a row.
 //!
 //! Rows end where `csv-core`, the parser behind the `csv` crate, ends them; it also takes their fields apart.
+//!
+//! A quote that nothing closes rejects its line, and rows are looked for from the next line on. This takes linear time, because two scans
+//! that are inside a quoted field at the same line break see the same from there on: the second one looks at its first line only, and
+//! then goes on where the first one stopped.
 
 use crate::chunk::{Chunk, Defect, Record};
 use crate::splitter::{Lines, Span, Splitter};
@@ -9,12 +13,22 @@ use crate::splitter::{Lines, Span, Splitter};
 #[derive(Debug)]
 pub(crate) struct RowSplitter {
     delimiter: u8,
+    row_bytes_max: usize,
     lines: Lines,
-    state: State,
-    /// How much of the buffer was looked at already.
-    seen: usize,
-    /// Whether the rest of an overlong row is being skipped.
+    /// The scan for the end of the current row.
+    scan: Scan,
+    /// The scan of the latest row whose quote was not closed. It was inside a quoted field at each line break before its end.
+    unclosed: Option<Scan>,
+    /// Whether the rest of an overlong line is being skipped.
     skipping: bool,
+    work: u64,
+}
+
+/// How far a scan came in the buffer.
+#[derive(Debug, Clone, Copy)]
+struct Scan {
+    at: usize,
+    state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,41 +40,104 @@ enum State {
     QuoteInQuoted,
 }
 
+/// Where a row of the buffer ends, and where the next one starts.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    end: usize,
+    next: usize,
+    defect: Option<Defect>,
+}
+
+impl Scan {
+    fn from(at: usize) -> Self {
+        let state = State::FieldStart;
+        Self { at, state }
+    }
+}
+
 impl RowSplitter {
-    pub(crate) fn new(delimiter: u8) -> Self {
+    pub(crate) fn new(delimiter: u8, row_bytes_max: usize) -> Self {
         Self {
             delimiter,
+            row_bytes_max,
             lines: Lines::new(),
-            state: State::FieldStart,
-            seen: 0,
+            scan: Scan::from(0),
+            unclosed: None,
             skipping: false,
+            work: 0,
         }
     }
 
-    /// The end of the row that starts at `start`, from where looking stopped.
-    fn row_end(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
-        let mut at = start.max(self.seen);
-        while at < bytes.len() {
-            if self.state == State::Quoted {
-                match memchr::memchr(b'"', &bytes[at..]) {
-                    Some(quote) => at += quote,
-                    None => break,
+    /// The row that starts at `start`; none if there is none, or if more bytes are needed.
+    fn next_row(&mut self, bytes: &[u8], start: usize, last: bool) -> Option<Row> {
+        if start == bytes.len() {
+            return None;
+        }
+        if self.skipping {
+            return Some(self.rest_of_line(bytes, start));
+        }
+        // The line break after the longest row still belongs to it.
+        let end_max = start.saturating_add(self.row_bytes_max);
+        let window = &bytes[..bytes.len().min(end_max.saturating_add(1))];
+        if let Some(end) = self.row_end(window) {
+            return Some(Row {
+                end,
+                next: end + 1,
+                defect: None,
+            });
+        }
+        if bytes.len() > end_max {
+            return Some(self.overlong_row(window, start));
+        }
+        last.then(|| self.last_row(bytes, start))
+    }
+
+    /// The end of the current row, from where its scan stopped.
+    fn row_end(&mut self, bytes: &[u8]) -> Option<usize> {
+        let Scan { mut at, mut state } = self.scan;
+        let mut begun = at;
+        let end = loop {
+            if state == State::Quoted {
+                at = self.end_of_quoted(bytes, at);
+                if let Some(unclosed) = self.unclosed_beyond(bytes, at) {
+                    self.work += (at - begun) as u64;
+                    Scan { at, state } = unclosed;
+                    begun = at;
+                    continue;
                 }
             }
-            let byte = bytes[at];
-            if matches!(byte, b'\n' | b'\r') && self.state != State::Quoted {
-                self.state = State::FieldStart;
-                return Some(at);
+            let Some(&byte) = bytes.get(at) else {
+                break None;
+            };
+            if matches!(byte, b'\n' | b'\r') && state != State::Quoted {
+                break Some(at);
             }
-            self.state = self.next_state(byte);
+            state = self.next_state(state, byte);
             at += 1;
-        }
-        self.seen = bytes.len();
-        None
+        };
+        self.work += (at - begun) as u64;
+        self.scan = Scan { at, state };
+        end
     }
 
-    fn next_state(&self, byte: u8) -> State {
-        match self.state {
+    /// The next quote; or the next line break, as long as the scan of an unclosed row came further.
+    fn end_of_quoted(&self, bytes: &[u8], at: usize) -> usize {
+        let rest = &bytes[at..];
+        let found = match self.unclosed {
+            Some(unclosed) if unclosed.at > at => memchr::memchr3(b'"', b'\n', b'\r', rest),
+            _ => memchr::memchr(b'"', rest),
+        };
+        found.map_or(bytes.len(), |found| at + found)
+    }
+
+    /// The scan of an unclosed row, if `at` is a line break that it passed.
+    fn unclosed_beyond(&self, bytes: &[u8], at: usize) -> Option<Scan> {
+        let is_break = matches!(bytes.get(at), Some(b'\n' | b'\r'));
+        self.unclosed.filter(|scan| is_break && scan.at > at)
+    }
+
+    fn next_state(&self, state: State, byte: u8) -> State {
+        match state {
             State::Quoted if byte == b'"' => State::QuoteInQuoted,
             State::Quoted => State::Quoted,
             State::QuoteInQuoted | State::FieldStart if byte == b'"' => State::Quoted,
@@ -69,89 +146,96 @@ impl RowSplitter {
         }
     }
 
-    /// The row from `start` to `end`, if there is anything in it; lines are passed up to `next`.
-    fn push(
-        &mut self,
-        bytes: &[u8],
-        row: (usize, usize, usize),
-        defect: Option<Defect>,
-        spans: &mut Vec<Span>,
-    ) {
-        let (start, end, next) = row;
-        if start < end && !std::mem::take(&mut self.skipping) {
-            let line = self.lines.current();
+    /// The first line of a row that is longer than allowed, or the beginning of that line. A row of several lines is in quotes.
+    fn overlong_row(&mut self, window: &[u8], start: usize) -> Row {
+        if memchr::memchr2(b'\n', b'\r', &window[start..]).is_some() {
+            return self.unclosed_line(window, start);
+        }
+        self.skipping = true;
+        let bytes_max = self.row_bytes_max;
+        Row {
+            end: start + bytes_max,
+            next: start + bytes_max,
+            defect: Some(Defect::TooLong { bytes_max }),
+        }
+    }
+
+    /// The row that the end of the file ends.
+    fn last_row(&mut self, bytes: &[u8], start: usize) -> Row {
+        if self.scan.state == State::Quoted {
+            return self.unclosed_line(bytes, start);
+        }
+        Row {
+            end: bytes.len(),
+            next: bytes.len(),
+            defect: None,
+        }
+    }
+
+    /// The first line of a row whose quote is not closed.
+    fn unclosed_line(&mut self, bytes: &[u8], start: usize) -> Row {
+        self.unclosed = Some(self.scan);
+        let end =
+            memchr::memchr2(b'\n', b'\r', &bytes[start..]).map_or(bytes.len(), |at| start + at);
+        self.work += (end - start) as u64;
+        Row {
+            end,
+            next: bytes.len().min(end + 1),
+            defect: Some(Defect::UnclosedQuote),
+        }
+    }
+
+    /// What is left of an overlong line: no record. It ends at its line break even if that is in quotes, which may never be closed.
+    fn rest_of_line(&mut self, bytes: &[u8], start: usize) -> Row {
+        let end = memchr::memchr2(b'\n', b'\r', &bytes[start..]);
+        self.skipping = end.is_none();
+        let next = end.map_or(bytes.len(), |at| start + at + 1);
+        self.work += (next - start) as u64;
+        Row {
+            end: start,
+            next,
+            defect: None,
+        }
+    }
+
+    /// Adds the row if there is anything in it, and goes to the next one.
+    fn push(&mut self, bytes: &[u8], start: usize, row: Row, spans: &mut Vec<Span>) {
+        if start < row.end {
             spans.push(Span {
                 start,
-                end,
-                line,
-                defect,
+                end: row.end,
+                line: self.lines.current(),
+                defect: row.defect,
             });
         }
-        self.lines.pass(&bytes[start..next]);
+        self.lines.pass(&bytes[start..row.next]);
+        self.work += (row.next - start) as u64;
+        self.scan = Scan::from(row.next);
+    }
+
+    /// Moves the scans to a buffer that starts at `start` of this one.
+    fn rebase(&mut self, start: usize) {
+        self.scan.at -= start;
+        self.unclosed = self.unclosed.filter(|scan| scan.at > start);
+        if let Some(unclosed) = &mut self.unclosed {
+            unclosed.at -= start;
+        }
     }
 }
 
 impl Splitter for RowSplitter {
     fn split(&mut self, bytes: &[u8], last: bool, spans: &mut Vec<Span>) -> usize {
         let mut start = 0;
-        loop {
-            while let Some(end) = self.row_end(bytes, start) {
-                self.push(bytes, (start, end, end + 1), None, spans);
-                start = end + 1;
-                self.seen = start;
-            }
-            if !last {
-                if self.skipping {
-                    self.lines.pass(&bytes[start..]);
-                    start = bytes.len();
-                }
-                self.seen = bytes.len() - start;
-                return start;
-            }
-            if start == bytes.len() {
-                return start;
-            }
-            if self.state != State::Quoted || self.skipping {
-                self.push(bytes, (start, bytes.len(), bytes.len()), None, spans);
-                return bytes.len();
-            }
-            start = self.abandon_line(bytes, start, spans);
+        while let Some(row) = self.next_row(bytes, start, last) {
+            self.push(bytes, start, row, spans);
+            start = row.next;
         }
+        self.rebase(start);
+        start
     }
 
-    fn give_up(&mut self, bytes: &[u8], bytes_max: usize, spans: &mut Vec<Span>) -> usize {
-        if self.state == State::Quoted && memchr::memchr2(b'\n', b'\r', bytes).is_some() {
-            let used = self.abandon_line(bytes, 0, spans);
-            self.seen = 0;
-            return used;
-        }
-        self.push(
-            bytes,
-            (0, bytes.len(), bytes.len()),
-            Some(Defect::TooLong { bytes_max }),
-            spans,
-        );
-        self.skipping = true;
-        self.seen = 0;
-        bytes.len()
-    }
-}
-
-impl RowSplitter {
-    /// Rejects the first line of a row whose quote is not closed; reading goes on at the line after it.
-    fn abandon_line(&mut self, bytes: &[u8], start: usize, spans: &mut Vec<Span>) -> usize {
-        let end =
-            memchr::memchr2(b'\n', b'\r', &bytes[start..]).map_or(bytes.len(), |at| start + at);
-        let next = bytes.len().min(end + 1);
-        self.push(
-            bytes,
-            (start, end, next),
-            Some(Defect::UnclosedQuote),
-            spans,
-        );
-        self.state = State::FieldStart;
-        self.seen = next;
-        next
+    fn work(&self) -> u64 {
+        self.work
     }
 }
 

@@ -62,7 +62,7 @@ fn first_line_is_a_document(text: &[u8]) -> bool {
         return false;
     };
     let mut spans = Vec::new();
-    DocumentSplitter::new().split(line, true, &mut spans);
+    DocumentSplitter::new(line.len()).split(line, true, &mut spans);
     matches!(spans.as_slice(), [span] if span.defect.is_none())
 }
 

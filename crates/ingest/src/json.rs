@@ -3,6 +3,8 @@
 //! The scanner only knows brackets, strings and white space. A string ends at its quote, or at the end of its line:
 //! JSON allows no line break in a string, so one there is an unclosed string.
 
+use std::ops::ControlFlow;
+
 use crate::chunk::Defect;
 use crate::splitter::{Lines, Span, Splitter};
 
@@ -18,6 +20,8 @@ pub(crate) struct DocumentSplitter {
     seen: usize,
     /// Whether the record at hand was too long and its rest is being skipped.
     skipping: bool,
+    record_bytes_max: usize,
+    work: u64,
 }
 
 /// What may come next.
@@ -42,6 +46,8 @@ struct Scan {
     in_string: bool,
     escaped: bool,
     started: bool,
+    /// Whether the record is an object.
+    is_object: bool,
 }
 
 /// Where a record ends.
@@ -72,7 +78,10 @@ impl Scan {
             b'"' if self.depth == 0 && self.started => return Some(false),
             b'"' => self.in_string = true,
             b'{' | b'[' if self.depth == 0 && self.started => return Some(false),
-            b'{' | b'[' => self.depth += 1,
+            b'{' | b'[' => {
+                self.is_object |= byte == b'{' && self.depth == 0;
+                self.depth += 1;
+            }
             b'}' | b']' if self.depth == 0 => return Some(byte == b'}' && !self.started),
             b'}' | b']' => {
                 self.depth -= 1;
@@ -88,7 +97,7 @@ impl Scan {
 }
 
 impl DocumentSplitter {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(record_bytes_max: usize) -> Self {
         Self {
             lines: Lines::new(),
             indent: 0,
@@ -96,6 +105,8 @@ impl DocumentSplitter {
             scan: Scan::default(),
             seen: 0,
             skipping: false,
+            record_bytes_max,
+            work: 0,
         }
     }
 
@@ -122,7 +133,15 @@ impl DocumentSplitter {
 
     /// Where the record that starts at `start` ends; none if more bytes are needed.
     fn record_end(&mut self, bytes: &[u8], start: usize) -> Option<End> {
-        let mut at = self.seen.max(start);
+        let from = self.seen.max(start);
+        let (end, seen) = self.find_end(bytes, start, from);
+        self.seen = seen;
+        self.work += (seen - from) as u64;
+        end
+    }
+
+    /// The record's end, and up to where it was looked for.
+    fn find_end(&mut self, bytes: &[u8], start: usize, mut at: usize) -> (Option<End>, usize) {
         let in_array = self.in_array();
         while at < bytes.len() {
             if self.scan.in_string && !self.scan.escaped {
@@ -135,21 +154,18 @@ impl DocumentSplitter {
             }
             match self.scan.step(bytes[at], in_array) {
                 None => at += 1,
-                Some(_) if in_array && bytes[start] == b'{' && bytes[at] == b']' => {
-                    return Some(End::Unclosed(at));
+                Some(_) if in_array && self.scan.is_object && bytes[at] == b']' => {
+                    return (Some(End::Unclosed(at)), at);
                 }
-                // A record is never empty, whatever ends it.
                 Some(includes) => {
-                    return Some(End::Closed(if includes || at == start {
-                        at + 1
-                    } else {
-                        at
-                    }));
+                    // A record is never empty, whatever ends it; what is left of an overlong one may be.
+                    let is_empty = at == start && !self.skipping;
+                    let end = at + usize::from(includes || is_empty);
+                    return (Some(End::Closed(end)), at);
                 }
             }
         }
-        self.seen = bytes.len();
-        None
+        (None, bytes.len())
     }
 
     /// Adds the record and goes to the place after it.
@@ -161,12 +177,13 @@ impl DocumentSplitter {
         defect: Option<Defect>,
         spans: &mut Vec<Span>,
     ) {
+        let is_rest = std::mem::take(&mut self.skipping);
         let stray = match self.place {
             Place::AfterElement | Place::AfterArray => true,
-            Place::Elements { .. } => matches!(bytes[start], b',' | b']' | b'}'),
+            Place::Elements { .. } => !is_rest && matches!(bytes[start], b',' | b']' | b'}'),
             Place::Start | Place::Documents => false,
         };
-        if !std::mem::take(&mut self.skipping) {
+        if !is_rest {
             let defect = defect.or(stray.then_some(Defect::Stray));
             spans.push(Span {
                 start,
@@ -189,20 +206,28 @@ impl DocumentSplitter {
 
     /// Splits an unclosed record before each later line that starts as it does, and reads every piece on its own.
     ///
-    /// Each piece is scanned once, so this takes time in proportion to `bytes`. Unless these are the `last`, the final
-    /// piece is left for when more is known.
-    fn recover(&mut self, bytes: &[u8], start: usize, last: bool, spans: &mut Vec<Span>) -> usize {
-        let mut edges = look_alikes(bytes, start, self.indent);
+    /// Each piece is scanned once, so this takes time in proportion to `bytes`.
+    fn recover(&mut self, bytes: &[u8], start: usize, spans: &mut Vec<Span>) -> usize {
+        let mut edges = self.look_alikes(bytes, start);
         edges.push(bytes.len());
+        self.split_before(bytes, start, &edges, spans)
+    }
+
+    /// Reads the pieces that end before `edges`. Gives the last edge, from where reading goes on.
+    fn split_before(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        edges: &[usize],
+        spans: &mut Vec<Span>,
+    ) -> usize {
         let mut piece = start;
-        for (index, &edge) in edges.iter().enumerate() {
-            if !last && index > 0 && index + 1 == edges.len() {
-                break;
-            }
+        for &edge in edges {
             self.split_piece(&bytes[..edge], piece, spans);
             piece = edge;
         }
         self.scan = Scan::default();
+        self.seen = piece;
         piece
     }
 
@@ -230,27 +255,107 @@ impl DocumentSplitter {
 
     fn pass(&mut self, bytes: &[u8]) {
         self.lines.pass(bytes);
+        self.work += bytes.len() as u64;
         self.indent = match memchr::memrchr(b'\n', bytes) {
             Some(at) => bytes.len() - at - 1,
             None => self.indent + bytes.len(),
         };
     }
-}
 
-/// The starts of the lines after `start` that have an opening brace behind `indent` spaces.
-fn look_alikes(bytes: &[u8], start: usize, indent: usize) -> Vec<usize> {
-    let begins_alike = |line: usize| {
-        let text = &bytes[line..];
-        let spaces = text
-            .iter()
-            .take_while(|byte| matches!(byte, b' ' | b'\t'))
-            .count();
-        spaces == indent && text.get(spaces) == Some(&b'{')
-    };
-    memchr::memchr_iter(b'\n', &bytes[start..])
-        .map(|at| start + at + 1)
-        .filter(|line| begins_alike(*line))
-        .collect()
+    /// The starts of the lines after `start` that have an opening brace behind as many spaces as the current record.
+    fn look_alikes(&mut self, bytes: &[u8], start: usize) -> Vec<usize> {
+        self.work += (bytes.len() - start) as u64;
+        let begins_alike = |line: usize| {
+            let text = &bytes[line..];
+            let is_space = |byte: &&u8| matches!(byte, b' ' | b'\t');
+            let spaces = text.iter().take_while(is_space).count();
+            spaces == self.indent && text.get(spaces) == Some(&b'{')
+        };
+        memchr::memchr_iter(b'\n', &bytes[start..])
+            .map(|at| start + at + 1)
+            .filter(|line| begins_alike(*line))
+            .collect()
+    }
+
+    /// The bytes ended between two records: at the end of the file, an array that is still open is a defect of its own.
+    fn end_between(&mut self, end: usize, last: bool, spans: &mut Vec<Span>) -> usize {
+        self.seen = 0;
+        if last && self.in_array() {
+            spans.push(Span {
+                start: end,
+                end,
+                line: self.lines.current(),
+                defect: Some(Defect::UnclosedArray),
+            });
+            self.place = Place::AfterArray;
+        }
+        end
+    }
+
+    /// Uses the record that starts at `start`: gives where reading goes on, or breaks with how much was used if more bytes are needed.
+    fn next_record(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        last: bool,
+        spans: &mut Vec<Span>,
+    ) -> ControlFlow<usize, usize> {
+        let end_max = start.saturating_add(self.record_bytes_max);
+        let is_cut = !self.skipping && bytes.len() > end_max;
+        let window = if is_cut { &bytes[..end_max] } else { bytes };
+        match self.record_end(window, start) {
+            Some(End::Unclosed(end)) if !self.skipping => {
+                ControlFlow::Continue(self.recover(&bytes[..end], start, spans))
+            }
+            Some(End::Closed(end) | End::Unclosed(end)) => {
+                self.push(bytes, start, end, None, spans);
+                ControlFlow::Continue(end)
+            }
+            None if is_cut => ControlFlow::Continue(self.overlong_record(window, start, spans)),
+            None if self.skipping => {
+                self.pass(&bytes[start..]);
+                self.seen = 0;
+                ControlFlow::Break(bytes.len())
+            }
+            None if last => ControlFlow::Continue(self.last_record(bytes, start, spans)),
+            None => {
+                self.seen = bytes.len() - start;
+                ControlFlow::Break(start)
+            }
+        }
+    }
+
+    /// A record that is longer than allowed. It was not closed if a later line starts as it does; otherwise it is cut.
+    fn overlong_record(&mut self, window: &[u8], start: usize, spans: &mut Vec<Span>) -> usize {
+        let edges = self.look_alikes(window, start);
+        if !edges.is_empty() {
+            return self.split_before(window, start, &edges, spans);
+        }
+        let bytes_max = self.record_bytes_max;
+        spans.push(Span {
+            start,
+            end: window.len(),
+            line: self.lines.current(),
+            defect: Some(Defect::TooLong { bytes_max }),
+        });
+        self.pass(&window[start..]);
+        self.skipping = true;
+        window.len()
+    }
+
+    /// A record that the end of the file ends.
+    fn last_record(&mut self, bytes: &[u8], start: usize, spans: &mut Vec<Span>) -> usize {
+        if self.scan.depth == 0 && !self.scan.in_string {
+            self.push(bytes, start, bytes.len(), None, spans);
+            return bytes.len();
+        }
+        let used = self.recover(bytes, start, spans);
+        if self.in_array() {
+            // The array is not closed either, but that is the same defect.
+            self.place = Place::AfterArray;
+        }
+        used
+    }
 }
 
 impl Splitter for DocumentSplitter {
@@ -258,83 +363,21 @@ impl Splitter for DocumentSplitter {
         let mut at = 0;
         loop {
             // While a record is open, `seen` lies beyond its start, which is where the buffer starts.
-            let open = self.scan.started || self.skipping;
-            let start = if open {
-                at
-            } else {
+            let is_open = self.scan.started || self.skipping;
+            if !is_open {
                 match self.next_start(bytes, at) {
-                    Ok(start) => start,
-                    Err(end) => {
-                        self.seen = 0;
-                        if last
-                            && matches!(self.place, Place::Elements { .. } | Place::AfterElement)
-                        {
-                            let line = self.lines.current();
-                            let defect = Some(Defect::UnclosedArray);
-                            spans.push(Span {
-                                start: end,
-                                end,
-                                line,
-                                defect,
-                            });
-                            self.place = Place::AfterArray;
-                        }
-                        return end;
-                    }
+                    Ok(start) => at = start,
+                    Err(end) => return self.end_between(end, last, spans),
                 }
-            };
-            match self.record_end(bytes, start) {
-                Some(End::Closed(end)) => {
-                    self.push(bytes, start, end, None, spans);
-                    at = end;
-                }
-                Some(End::Unclosed(end)) if self.skipping => {
-                    self.push(bytes, start, end, None, spans);
-                    at = end;
-                }
-                Some(End::Unclosed(end)) => at = self.recover(&bytes[..end], start, true, spans),
-                None if self.skipping => {
-                    self.pass(&bytes[start..]);
-                    self.seen = 0;
-                    return bytes.len();
-                }
-                None if last && self.scan.depth == 0 && !self.scan.in_string => {
-                    self.push(bytes, start, bytes.len(), None, spans);
-                    at = bytes.len();
-                }
-                None if last => {
-                    at = self.recover(bytes, start, true, spans);
-                    // The array is not closed either, but that is the same defect.
-                    self.place = if self.in_array() {
-                        Place::AfterArray
-                    } else {
-                        self.place
-                    };
-                }
-                None => {
-                    self.seen = bytes.len() - start;
-                    return start;
-                }
+            }
+            match self.next_record(bytes, at, last, spans) {
+                ControlFlow::Continue(next) => at = next,
+                ControlFlow::Break(used) => return used,
             }
         }
     }
 
-    fn give_up(&mut self, bytes: &[u8], bytes_max: usize, spans: &mut Vec<Span>) -> usize {
-        if look_alikes(bytes, 0, self.indent).is_empty() {
-            let defect = Some(Defect::TooLong { bytes_max });
-            spans.push(Span {
-                start: 0,
-                end: bytes.len(),
-                line: self.lines.current(),
-                defect,
-            });
-            self.pass(bytes);
-            self.skipping = true;
-            self.seen = 0;
-            return bytes.len();
-        }
-        let used = self.recover(bytes, 0, false, spans);
-        self.seen = 0;
-        used
+    fn work(&self) -> u64 {
+        self.work
     }
 }

@@ -6,67 +6,84 @@ use crate::splitter::{Span, Splitter, is_blank};
 /// Splits at `\n`. A `\r` before it is not part of the record.
 #[derive(Debug)]
 pub(crate) struct LineSplitter {
+    line_bytes_max: usize,
     line: u64,
+    /// How much of the buffer was looked at already.
+    seen: usize,
     /// Whether the rest of an overlong line is being skipped.
     skipping: bool,
+    work: u64,
 }
 
 impl LineSplitter {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(line_bytes_max: usize) -> Self {
         Self {
+            line_bytes_max,
             line: 1,
+            seen: 0,
             skipping: false,
+            work: 0,
         }
     }
 
+    /// Adds a line, or the beginning of one that is too long.
     fn push(&mut self, bytes: &[u8], start: usize, end: usize, spans: &mut Vec<Span>) {
-        let end = if bytes[start..end].ends_with(b"\r") {
-            end - 1
-        } else {
-            end
-        };
         if std::mem::take(&mut self.skipping) {
             return;
         }
-        if !is_blank(&bytes[start..end]) {
+        let line = &bytes[start..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let bytes_max = self.line_bytes_max;
+        let defect = (line.len() > bytes_max).then_some(Defect::TooLong { bytes_max });
+        if defect.is_some() || !is_blank(line) {
             spans.push(Span {
                 start,
-                end,
+                end: start + line.len().min(bytes_max),
                 line: self.line,
-                defect: None,
+                defect,
             });
+        }
+    }
+
+    /// Uses what no line break ends: at the end of the file, and where it is too long with any ending.
+    fn push_rest(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        last: bool,
+        spans: &mut Vec<Span>,
+    ) -> usize {
+        let rest = bytes.len() - start;
+        let is_too_long = rest > self.line_bytes_max.saturating_add(1);
+        let is_skipped = self.skipping;
+        if rest > 0 && !is_skipped && (last || is_too_long) {
+            self.push(bytes, start, bytes.len(), spans);
+        }
+        self.skipping = is_skipped || is_too_long;
+        if self.skipping || last {
+            bytes.len()
+        } else {
+            start
         }
     }
 }
 
 impl Splitter for LineSplitter {
     fn split(&mut self, bytes: &[u8], last: bool, spans: &mut Vec<Span>) -> usize {
+        let from = self.seen;
         let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', bytes) {
-            self.push(bytes, start, end, spans);
+        for found in memchr::memchr_iter(b'\n', &bytes[from..]) {
+            self.push(bytes, start, from + found, spans);
             self.line += 1;
-            start = end + 1;
+            start = from + found + 1;
         }
-        if self.skipping {
-            return bytes.len();
-        }
-        if last && start < bytes.len() {
-            self.push(bytes, start, bytes.len(), spans);
-            return bytes.len();
-        }
-        start
+        self.work += (bytes.len() - from) as u64;
+        let used = self.push_rest(bytes, start, last, spans);
+        self.seen = bytes.len() - used;
+        used
     }
 
-    fn give_up(&mut self, bytes: &[u8], bytes_max: usize, spans: &mut Vec<Span>) -> usize {
-        let end = bytes.len();
-        let defect = Some(Defect::TooLong { bytes_max });
-        spans.push(Span {
-            start: 0,
-            end,
-            line: self.line,
-            defect,
-        });
-        self.skipping = true;
-        end
+    fn work(&self) -> u64 {
+        self.work
     }
 }

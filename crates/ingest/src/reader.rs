@@ -4,6 +4,7 @@ use std::io::Read;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::buffer::Buffer;
 use crate::chunk::{Chunk, Defect};
 use crate::csv::{CsvRows, RowSplitter};
 use crate::error::Error;
@@ -37,10 +38,11 @@ impl Options {
     }
 
     fn splitter(&self) -> Box<dyn Splitter> {
+        let bytes_max = self.record_bytes_max;
         match self.format {
-            Format::Csv => Box::new(RowSplitter::new(self.delimiter)),
-            Format::Jsonl => Box::new(LineSplitter::new()),
-            Format::Json => Box::new(DocumentSplitter::new()),
+            Format::Csv => Box::new(RowSplitter::new(self.delimiter, bytes_max)),
+            Format::Jsonl => Box::new(LineSplitter::new(bytes_max)),
+            Format::Json => Box::new(DocumentSplitter::new(bytes_max)),
         }
     }
 }
@@ -52,7 +54,7 @@ pub struct Chunks<R> {
     options: Options,
     splitter: Box<dyn Splitter>,
     /// Bytes read and not yet in a chunk.
-    buffer: Vec<u8>,
+    buffer: Buffer,
     /// Where the buffer starts in the file.
     offset: u64,
     next_number: u64,
@@ -83,7 +85,7 @@ impl<R: Read> Chunks<R> {
             input,
             options,
             splitter: options.splitter(),
-            buffer: Vec::new(),
+            buffer: Buffer::default(),
             offset: 0,
             next_number: 1,
             at_start: true,
@@ -132,23 +134,25 @@ impl<R: Read> Chunks<R> {
             .ok_or_else(|| Error::Header("it is not valid UTF-8".into()))
     }
 
+    /// How many bytes were looked at or moved to find the records, each as often as it was. It stays in proportion to [`Self::offset`],
+    /// whatever the file holds.
+    pub fn work(&self) -> u64 {
+        self.splitter.work() + self.buffer.moved
+    }
+
     fn read_chunk(&mut self) -> Result<Option<Chunk>, Error> {
         let mut wanted = self.options.chunk_bytes;
         loop {
-            if self.at_end && self.buffer.is_empty() {
+            if self.at_end && self.buffer.bytes().is_empty() {
                 return self.failure.take().map_or(Ok(None), Err);
             }
             self.fill(wanted);
             let mut spans = Vec::new();
-            let mut used = self.splitter.split(&self.buffer, self.at_end, &mut spans);
+            let bytes = self.buffer.bytes();
+            let used = self.splitter.split(bytes, self.at_end, &mut spans);
             if used == 0 && !self.at_end {
-                if self.buffer.len() < self.options.record_bytes_max {
-                    wanted = self.buffer.len() + self.options.chunk_bytes;
-                    continue;
-                }
-                used =
-                    self.splitter
-                        .give_up(&self.buffer, self.options.record_bytes_max, &mut spans);
+                wanted = bytes.len() + self.options.chunk_bytes;
+                continue;
             }
             let chunk = self.take(used, spans);
             if !chunk.is_empty() {
@@ -165,35 +169,26 @@ impl<R: Read> Chunks<R> {
         } else {
             wanted
         };
-        let missing = wanted.saturating_sub(self.buffer.len()) as u64;
-        self.buffer
-            .reserve(wanted.saturating_sub(self.buffer.len()) + 1);
-        let read = self
-            .input
-            .by_ref()
-            .take(missing)
-            .read_to_end(&mut self.buffer);
-        match read {
-            Ok(read) => self.at_end |= (read as u64) < missing,
+        let missing = wanted.saturating_sub(self.buffer.bytes().len());
+        match self.buffer.fill(&mut self.input, missing) {
+            Ok(read) => self.at_end |= read < missing,
             Err(source) => {
-                let offset = self.offset + self.buffer.len() as u64;
+                let offset = self.offset + self.buffer.bytes().len() as u64;
                 self.failure = Some(Error::Read { offset, source });
                 self.at_end = true;
             }
         }
         if std::mem::take(&mut self.at_start) {
-            let bom = bom_bytes(&self.buffer);
-            self.hash.0.update(&self.buffer[..bom]);
-            self.buffer.drain(..bom);
+            let bom = bom_bytes(self.buffer.bytes());
+            self.hash.0.update(&self.buffer.take(bom));
             self.offset = bom as u64;
         }
     }
 
     fn take(&mut self, used: usize, mut spans: Vec<Span>) -> Chunk {
-        let rest = self.buffer.split_off(used);
-        let bytes = std::mem::replace(&mut self.buffer, rest);
+        let bytes = self.buffer.take(used);
         self.hash.0.update(&bytes);
-        let is_last = self.at_end && self.buffer.is_empty();
+        let is_last = self.at_end && self.buffer.bytes().is_empty();
         let open_from = self.open_from(&bytes, &spans).filter(|_| is_last);
         if let (Some(_), Some(from)) = (&self.failure, open_from) {
             for open in &mut spans[from..] {
@@ -225,7 +220,9 @@ impl<R: Read> Chunks<R> {
                 Some(Defect::Unclosed | Defect::UnclosedArray)
             ),
         };
-        let is_unclosed = |span: &Span| span.defect == Some(Defect::UnclosedQuote);
+        // Of a quote that is not closed within the longest record it is known already.
+        let is_near = |span: &Span| bytes.len() - span.start <= self.options.record_bytes_max;
+        let is_unclosed = |span: &Span| span.defect == Some(Defect::UnclosedQuote) && is_near(span);
         let unclosed = spans.iter().position(is_unclosed);
         unclosed.or(ends_in_it.then_some(last))
     }

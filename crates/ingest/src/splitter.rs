@@ -18,15 +18,16 @@ pub struct Span {
 /// Finds records in the bytes of a file, which come piece by piece.
 ///
 /// Implementations are pure: the same bytes give the same records however they are cut into pieces. Every byte that is
-/// not white space or a separator of the format belongs to exactly one record.
+/// not white space or a separator of the format belongs to exactly one record, unless it stands beyond the longest allowed beginning of
+/// a record that is too long.
 pub trait Splitter: std::fmt::Debug + Send {
     /// Adds the records of `bytes` to `spans`, and says how many bytes were used; the rest comes again, with more.
     ///
-    /// With `last` there is no more, and everything is used.
+    /// With `last` there is no more, and everything is used. Otherwise less is left than the longest record takes.
     fn split(&mut self, bytes: &[u8], last: bool, spans: &mut Vec<Span>) -> usize;
 
-    /// Uses some of `bytes`, which hold the beginning of one record longer than allowed.
-    fn give_up(&mut self, bytes: &[u8], bytes_max: usize, spans: &mut Vec<Span>) -> usize;
+    /// How many bytes were looked at so far, each as often as it was. It stays in proportion to the bytes that came.
+    fn work(&self) -> u64;
 }
 
 /// Lines passed so far. A line ends with `\n`, `\r\n`, or a `\r` alone.

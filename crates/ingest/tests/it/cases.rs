@@ -140,6 +140,39 @@ fn too_long_a_record_is_cut_and_passed_over() {
     );
 }
 
+/// The record after an overlong one is read, wherever a chunk ends and whatever the overlong one holds.
+#[test]
+fn what_follows_an_overlong_record_is_read() {
+    let check = |format, input: &str, expected: &[&str]| {
+        for chunk_bytes in 1..40 {
+            let options = Options {
+                chunk_bytes,
+                record_bytes_max: 8,
+                ..Options::new(format)
+            };
+            let found: Vec<_> = crate::read(input.as_bytes(), options)
+                .into_iter()
+                .map(|(_, _, _, raw, _)| String::from_utf8(raw).unwrap())
+                .collect();
+            assert_eq!(found, expected, "{input:?} in chunks of {chunk_bytes}");
+        }
+    };
+    check(Format::Csv, "123456789\n2\n3", &["12345678", "2", "3"]);
+    check(Format::Csv, "12345678\n2\n3", &["12345678", "2", "3"]);
+    // A quote in an overlong line may never be closed, so it costs that line only.
+    check(Format::Csv, "\"2345678\"\n2\n3", &["\"2345678", "2", "3"]);
+    check(Format::Csv, "\"2345678901\n2\n3", &["\"2345678", "2", "3"]);
+    check(Format::Jsonl, "12345678\r\n2", &["12345678", "2"]);
+    check(Format::Jsonl, "123456789\n2", &["12345678", "2"]);
+    // What is left of an element begins with a bracket or a comma, and is no element of its own.
+    check(Format::Json, "[[1,2,3,4],5]", &["[1,2,3,4", "5"]);
+    check(Format::Json, "[[1,2,3,44],5]", &["[1,2,3,4", "5"]);
+    check(Format::Json, "[[1,2,3, ,4],5]", &["[1,2,3, ", "5"]);
+    check(Format::Json, "[12345678,5]", &["12345678", "5"]);
+    check(Format::Json, "[[{\"a\":1}],5]", &["[{\"a\":1}", "5"]);
+    check(Format::Json, "[{\"a\":12]", &["{\"a\":12"]);
+}
+
 #[test]
 fn formats_are_told_apart() {
     let check = |extension, head: &str, expected| {

@@ -9,6 +9,7 @@ mod cases;
 mod compressed;
 mod properties;
 mod real;
+mod work;
 
 use rowmill_ingest::{Chunks, Format, Options};
 
