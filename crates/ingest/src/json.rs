@@ -45,9 +45,8 @@ struct Scan {
     depth: u32,
     in_string: bool,
     escaped: bool,
-    started: bool,
-    /// Whether the record is an object.
-    is_object: bool,
+    /// The record's first byte, once it was looked at.
+    first: Option<u8>,
 }
 
 /// Where a record ends.
@@ -75,14 +74,11 @@ impl Scan {
             return None;
         }
         match byte {
-            b'"' if self.depth == 0 && self.started => return Some(false),
+            b'"' if self.depth == 0 && self.is_started() => return Some(false),
             b'"' => self.in_string = true,
-            b'{' | b'[' if self.depth == 0 && self.started => return Some(false),
-            b'{' | b'[' => {
-                self.is_object |= byte == b'{' && self.depth == 0;
-                self.depth += 1;
-            }
-            b'}' | b']' if self.depth == 0 => return Some(byte == b'}' && !self.started),
+            b'{' | b'[' if self.depth == 0 && self.is_started() => return Some(false),
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' if self.depth == 0 => return Some(byte == b'}' && !self.is_started()),
             b'}' | b']' => {
                 self.depth -= 1;
                 return (self.depth == 0).then_some(true);
@@ -91,8 +87,12 @@ impl Scan {
             _ if self.depth == 0 && byte.is_ascii_whitespace() => return Some(false),
             _ => {}
         }
-        self.started = true;
+        self.first = self.first.or(Some(byte));
         None
+    }
+
+    fn is_started(self) -> bool {
+        self.first.is_some()
     }
 }
 
@@ -154,7 +154,7 @@ impl DocumentSplitter {
             }
             match self.scan.step(bytes[at], in_array) {
                 None => at += 1,
-                Some(_) if in_array && self.scan.is_object && bytes[at] == b']' => {
+                Some(_) if in_array && self.scan.first == Some(b'{') && bytes[at] == b']' => {
                     return (Some(End::Unclosed(at)), at);
                 }
                 Some(includes) => {
@@ -363,7 +363,7 @@ impl Splitter for DocumentSplitter {
         let mut at = 0;
         loop {
             // While a record is open, `seen` lies beyond its start, which is where the buffer starts.
-            let is_open = self.scan.started || self.skipping;
+            let is_open = self.scan.is_started() || self.skipping;
             if !is_open {
                 match self.next_start(bytes, at) {
                     Ok(start) => at = start,

@@ -1,0 +1,317 @@
+"""The scenarios: each writes its files, runs the program on them, and compares what came of it with a plain count."""
+
+import filecmp
+import shutil
+import time
+
+import counts
+import emulator
+import pipelines
+import records
+from program import Failed, apart, equal
+
+BUSY_DAY = records.Listens(500_000)
+BUSY_DAY_SHUFFLED = records.Listens(500_000, is_shuffled=True)
+YEAR_SHUFFLED = records.Listens(1_000_000, days=365, users=400, tracks=200, is_shuffled=True)
+DISTINCT = records.Listens(1_000_000, days=10, are_distinct=True)
+
+
+class Job:
+    """A pipeline file, a store and source files of a scenario."""
+
+    def __init__(self, program, pipeline=None, store="file:store"):
+        self.program = program
+        self.store = store
+        self.dimensions = pipelines.LISTENS_DIMENSIONS
+        self.sums = ["seconds"]
+        (program.work / "rowmill.toml").write_text(pipeline or pipelines.listens())
+
+    def run(self, step, *words, **limits):
+        return self.program.run(step, "--quiet", "--store", self.store, *words, "--format", "json", **limits)
+
+    def interrupt(self, step, *words, **limits):
+        self.program.interrupt(step, "--store", self.store, *words, **limits)
+
+    def write(self, listens, name="events.jsonl"):
+        path = self.program.work / name
+        apart(listens.write, path)
+        return path
+
+    def ingest(self, *paths, named=None, **limits):
+        """Ingests files. Its ledger is what a plain count of them says."""
+        expected = apart(counts.ledger, paths)
+        said = self.run("ingest", "ingest", *(named or paths), **limits).json()["ledger"]
+        said["rejected"] = sum(said["rejected_by_reason"].values())
+        equal("the ledger", {name: said[name] for name in expected}, expected)
+        return expected
+
+    def verify(self, written, **limits):
+        facts = self.run("verify", "verify", **limits).json()["facts"]
+        equal("facts by verify", facts, written)
+
+    def aggregate(self, *words, **limits):
+        return self.run(" ".join(["aggregate", *words]), "aggregate", *words, **limits)
+
+    def prove_aggregates(self, *paths, seconds=90):
+        """The program's own proof, and the plain count."""
+        self.run("verify --aggregates", "verify", "--aggregates", seconds=seconds)
+        export = self.program.work / "aggregates.jsonl"
+        self.run("export aggregates", "export", "aggregates", "--out", export, seconds=seconds)
+        cells, different = apart(counts.differences, paths, export, self.dimensions, self.sums)
+        if different or not cells:
+            raise Failed(f"of {cells} aggregates, a plain count has these otherwise: {'; '.join(different)}")
+
+    def whole(self, *paths, **limits):
+        """Ingest, aggregate and all proofs."""
+        expected = self.ingest(*paths, **limits)
+        self.aggregate(**limits)
+        self.verify(expected["written"], **limits)
+        self.prove_aggregates(*paths)
+        return expected
+
+
+def busy_day(program):
+    """500,000 events of one day, in order."""
+    job = Job(program)
+    job.whole(job.write(BUSY_DAY))
+
+
+def busy_day_shuffled(program):
+    """The same in any order; then everything anew from the facts."""
+    job = Job(program)
+    path = job.write(BUSY_DAY_SHUFFLED)
+    job.whole(path)
+    job.aggregate("--rebuild")
+    job.prove_aggregates(path)
+
+
+def few_descriptors(program):
+    """The busy day with 64 file descriptors."""
+    job = Job(program)
+    few = {"descriptors": 64}
+    expected = job.ingest(job.write(BUSY_DAY), **few)
+    job.aggregate(**few)
+    job.aggregate("--rebuild", **few)
+    job.aggregate("--all", "--memory", "1", **few)
+    job.verify(expected["written"], **few)
+    job.run("verify --aggregates", "verify", "--aggregates", **few)
+
+
+def year(program):
+    """A year of 1,000,000 events in any order."""
+    job = Job(program)
+    job.whole(job.write(YEAR_SHUFFLED), seconds=90)
+
+
+def interrupted(program):
+    """Each job, interrupted once in the middle, stops within two seconds, and can be run again."""
+    job = Job(program)
+    path = job.write(records.Listens(1_000_000, days=30, users=10))
+    job.interrupt("ingest", "ingest", path)
+    expected = apart(counts.ledger, [path])
+    job.run("ingest, again", "ingest", path)
+    job.interrupt("aggregate", "aggregate")
+    job.aggregate()
+    job.interrupt("aggregate --rebuild", "aggregate", "--rebuild")
+    job.interrupt("verify", "verify")
+    job.interrupt("verify --aggregates", "verify", "--aggregates")
+    job.interrupt("export", "export", "facts", "--out", program.work / "facts")
+    program.interrupt("generate", "generate", "--events", 20_000_000, "--out", program.work / "generated")
+    job.verify(expected["written"])
+    job.interrupt("delete", "delete", "--user", "u0", "--yes")
+    job.run("delete, again", "delete", "--user", "u0", "--yes")
+    job.aggregate()
+    job.run("verify --aggregates", "verify", "--aggregates")
+
+
+def small_files(program):
+    """20,000 small files; then again, when there is nothing to do."""
+    job = Job(program)
+    folder = program.work / "parts"
+    apart(records.many_files, folder, 20_000, 5)
+    paths = sorted(folder.iterdir())
+    expected = job.ingest(*paths, named=[folder])
+    again = job.run("ingest, again", "ingest", folder).json()
+    equal("files that are done", again["done_already_count"], len(paths))
+    job.aggregate()
+    job.verify(expected["written"])
+    job.prove_aggregates(*paths)
+
+
+def large_letters(program):
+    """200 rejected records of 8 MB."""
+    job = Job(program)
+    path = program.work / "letters.jsonl"
+    apart(records.large_letters, path, 200, 8_000_000)
+    job.ingest(path)
+    equal("letters", job.run("dlq stats", "dlq", "stats").json()["letters"], 200)
+    job.verify(0)
+    job.run("dlq list", "dlq", "list", "--limit", 100)
+    job.run("dlq export", "dlq", "export", "--out", "/dev/null")
+    job.run("dlq what-if", "dlq", "what-if")
+    job.run("dlq replay", "dlq", "replay")
+    job.run("delete", "delete", "--user", "u7", "--yes")
+    job.run("dlq purge", "dlq", "purge", "--yes")
+    equal("letters", job.run("dlq stats", "dlq", "stats").json()["letters"], 0)
+
+
+def small_letters(program):
+    """A million rejected records; questions beside them; then they are replayed through a pipeline file that lets them pass."""
+    letters = 1_000_000
+    job = Job(program)
+    path = program.work / "letters.jsonl"
+    apart(records.small_letters, path, letters)
+    job.ingest(path)
+    equal("letters", job.run("dlq stats", "dlq", "stats").json()["letters"], letters)
+    job.run("query stats", "query", "stats", "--by", "day", seconds=5)
+    job.verify(0)
+    (program.work / "rowmill.toml").write_text(pipelines.listens(seconds_min=-1))
+    job.interrupt("dlq replay", "dlq", "replay")
+    job.run("dlq replay, again", "dlq", "replay", seconds=120)
+    equal("letters", job.run("dlq stats", "dlq", "stats").json()["letters"], 0)
+    equal("facts", job.run("query count facts", "query", "count", "facts").json()["rows"], letters)
+
+
+def distinct_values(program):
+    """1,000,000 distinct values of a dimension."""
+    job = Job(program)
+    job.whole(job.write(DISTINCT))
+
+
+def wide(program):
+    """200,000 events by 18 dimensions, with three measures and five distinct counts."""
+    job = Job(program, pipelines.wide())
+    job.dimensions, job.sums = pipelines.WIDE_NAMES, pipelines.WIDE_SUMS
+    path = program.work / "events.jsonl"
+    apart(records.wide, path, 200_000, 7)
+    job.whole(path)
+
+
+def on_emulator(program):
+    """The busy day on the Bigtable emulator."""
+    with_emulator(program, busy_day_on)
+
+
+def busy_day_on(program, bigtable):
+    job = Job(program, store="bigtable://scale/busy")
+    program.environment["BIGTABLE_EMULATOR_HOST"] = bigtable.host
+    job.run("tables create", "tables", "create", "--yes")
+    job.whole(job.write(BUSY_DAY), seconds=120)
+
+
+def emptied_emulator(program):
+    """An emulator that is started anew, empty, in the middle of an ingest, which must not report success."""
+    with_emulator(program, emptied_on)
+
+
+def emptied_on(program, bigtable):
+    job = Job(program, store="bigtable://scale/emptied")
+    program.environment["BIGTABLE_EMULATOR_HOST"] = bigtable.host
+    job.run("tables create", "tables", "create", "--yes")
+
+    def empty():
+        bigtable.stop()
+        bigtable.start()
+        job.run("tables create, again", "tables", "create", "--yes")
+
+    must_notice(job, job.write(BUSY_DAY), empty, "lost")
+
+
+def emptied_folder(program):
+    """A folder that is emptied in the middle of an ingest, which must not report success."""
+    job = Job(program)
+    must_notice(job, job.write(BUSY_DAY), lambda: shutil.rmtree(program.work / "store", ignore_errors=True))
+
+
+def must_notice(job, path, empty, said=""):
+    """Ingests a file, empties the store meanwhile, and wants exit code 1 and a word about it."""
+    running = job.program.start("--store", job.store, "ingest", path)
+    try:
+        if not running.wait_until_busy(0.5):
+            raise Failed(f"ingest ended before the store was emptied: {running.ended.said()}")
+        empty()
+        ended = running.wait(120)
+    finally:
+        running.kill()
+    is_right = ended is not None and ended.code == 1 and said in ended.stderr
+    ended = ended or running.ended
+    job.program.report.add("ingest, emptied", ended.seconds, ended.peak_mb, 300, is_right)
+    if not is_right:
+        raise Failed(f"an ingest whose store was emptied ended with exit {ended.code}: {ended.said()}")
+
+
+def with_emulator(program, scenario):
+    binary = emulator.find()
+    if binary is None:
+        if emulator.is_required():
+            raise Failed("there is no cbtemulator, and CBTEMULATOR_REQUIRED=1")
+        program.report.skip("there is no cbtemulator")
+        return
+    bigtable = emulator.Emulator(binary)
+    try:
+        scenario(program, bigtable)
+    finally:
+        bigtable.stop()
+
+
+def missing_files(program):
+    """A small store, of which each file is missing in turn: an answer is right or an error, and what is left is left."""
+    job = Job(program)
+    path = job.write(records.Listens(20_000, days=2))
+    expected = job.ingest(path)
+    job.aggregate()
+    store = program.work / "store"
+    whole = program.work / "whole"
+    shutil.copytree(store, whole)
+    export = program.work / "export"
+    job.run("export facts", "export", "facts", "--out", export)
+    files = sorted(file.relative_to(whole) for file in whole.rglob("*") if file.is_file())
+    begun = time.monotonic()
+    for file in files:
+        for words in (["query", "count", "facts"], ["verify"], ["export", "facts", "--out", program.work / "again"], ["aggregate", "--all"]):
+            shutil.rmtree(store)
+            shutil.copytree(whole, store)
+            (store / file).unlink()
+            without(job, file, words, expected["written"], export)
+    program.report.add(f"{len(files)} files in turn", time.monotonic() - begun, 0, 0, True)
+
+
+def without(job, file, words, written, export):
+    """One command on a store that lacks a file."""
+    store, whole = job.program.work / "store", job.program.work / "whole"
+    running = job.program.start("--quiet", "--store", job.store, *words, "--format", "json")
+    try:
+        ended = running.wait(30)
+    finally:
+        running.kill()
+    what = f"{' '.join(map(str, words[:2]))} without {file}"
+    if ended is None or ended.code not in (0, 1, 2, 4):
+        raise Failed(f"{what}: {'hangs' if ended is None else f'exit {ended.code}'}: {running.ended.said()}")
+    if ended.code == 0 and words[0] == "query":
+        equal(what, ended.json()["rows"], written)
+    if ended.code == 0 and words[0] == "verify":
+        equal(what, ended.json()["facts"], written)
+    if ended.code == 0 and words[0] == "export" and not filecmp.cmp(job.program.work / "again", export, shallow=False):
+        raise Failed(f"{what}: exit 0, and other facts than the whole store has")
+    kept = [path for path in whole.rglob("*") if path.is_file() and path.relative_to(whole) != file]
+    gone = [str(path.relative_to(whole)) for path in kept if not (store / path.relative_to(whole)).exists()]
+    if gone and ended.code != 0:
+        raise Failed(f"{what}: exit {ended.code}, and it removed {' '.join(gone[:5])}")
+
+
+ALL = {
+    "busy": busy_day,
+    "shuffled": busy_day_shuffled,
+    "descriptors": few_descriptors,
+    "year": year,
+    "interrupted": interrupted,
+    "files": small_files,
+    "large-letters": large_letters,
+    "small-letters": small_letters,
+    "distinct": distinct_values,
+    "wide": wide,
+    "emulator": on_emulator,
+    "emptied": emptied_folder,
+    "emptied-bt": emptied_emulator,
+    "missing": missing_files,
+}
