@@ -34,7 +34,7 @@ use rowmill_store::{Scan, Store, StoreExt as _};
 
 use crate::control::Control;
 use crate::error::Error;
-use crate::marks::{Marks, clear, marks};
+use crate::marks::{Marks, clear, marks, take_up};
 use crate::parts::spawned;
 use crate::shard::Shard;
 use crate::spool::Room;
@@ -124,7 +124,7 @@ pub async fn aggregate(
     options: &AggregateOptions,
     control: &Control,
 ) -> Result<AggregateReport, Error> {
-    let seen = marks(&**store).await?;
+    let (seen, epoch) = take_up(&**store, &options.name).await?;
     let job = Job {
         stages,
         store,
@@ -145,6 +145,7 @@ pub async fn aggregate(
         };
         (report, is_whole && report.shards_missing == 0)
     };
+    epoch.check(&**store).await?;
     if is_whole && report.postponed == 0 {
         plan_state::complete(stages, store).await?;
     }
@@ -198,7 +199,7 @@ async fn hours(
     let mut days = Days::new();
     let (from, to) = match options.scope {
         Scope::Pending => {
-            for hour in seen.keys() {
+            for hour in seen.hours() {
                 let day = days.entry(hour.date()).or_default();
                 day.add(hour.of_day());
             }
@@ -307,11 +308,11 @@ impl Job<'_> {
 
     /// Clears the marks that were seen of these hours.
     async fn clear(&self, seen: &Marks, days: &Days) -> Result<(), Error> {
-        let of_days = seen.iter().filter(|(hour, _)| {
+        let is_of_days = |hour: Hour| {
             let changes = days.get(&hour.date());
             changes.is_some_and(|changes| changes.contains(hour.of_day()))
-        });
-        clear(&**self.store, of_days).await
+        };
+        clear(&**self.store, seen, is_of_days).await
     }
 
     /// Leaves hours as they are, for good.

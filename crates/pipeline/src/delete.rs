@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::letter::DeadLetter;
 use crate::letter_reader::LetterReader;
 use crate::letters::{LetterFilter, letters};
-use crate::marks::mark;
+use crate::marks::Marker;
 use crate::resolved::{Resolution, resolve};
 use crate::stages::Stages;
 
@@ -87,6 +87,7 @@ async fn delete_events(
     let facts = store.scan(table::FACT, Scan::range(range).with_latest_only());
     let mut batches = facts.try_chunks(BATCH_ROWS);
     let mut all_hours = BTreeSet::new();
+    let marker = Marker::new(Arc::clone(store), options.name.as_str());
     while let Some(facts) = batches.try_next().await.map_err(|failed| failed.1)? {
         control.check()?;
         let hour = |row: &Row| Ok(FactKey::decode(row.key())?.timestamp.hour());
@@ -95,15 +96,14 @@ async fn delete_events(
             .map(hour)
             .collect::<Result<_, rowmill_rowkey::Error>>()
             .map_err(row_error)?;
-        let name = format!("{} {}", options.name, report.events);
         report.events += facts.len() as u64;
         control.advance(0, facts.len() as u64);
         let of_batch: BTreeSet<Hour> = hours.iter().copied().collect();
         if !options.dry_run {
             // Before and after, as for writing: whoever aggregates in between sees them in part.
-            mark(&**store, &format!("{name} before"), &of_batch).await?;
+            marker.mark(&of_batch).await?;
             delete_batch(store, &facts, &hours).await?;
-            mark(&**store, &format!("{name} after"), &of_batch).await?;
+            marker.mark(&of_batch).await?;
         }
         all_hours.extend(of_batch);
     }

@@ -69,6 +69,14 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] rowmill_store::Error),
+    /// The store no longer has what the job wrote to it.
+    #[error(
+        "the store has lost data: {what}, written by this job, is gone; the store was emptied, restored or dropped meanwhile. Make sure that it is whole, and run the command again"
+    )]
+    Forgot {
+        /// What is missing.
+        what: String,
+    },
     /// What was written, duplicate, filtered and rejected does not add up to what was read.
     #[error("the ledger does not balance: {} read, {} accounted for", ledger.read, ledger.accounted())]
     Unbalanced {
@@ -90,6 +98,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The store no longer has `what`.
+    pub(crate) fn forgot(what: impl Into<String>) -> Self {
+        Self::Forgot { what: what.into() }
+    }
+
     /// Whether a directory, pattern or prefix names nothing, which may come with time. A file that was named must be there.
     pub(crate) fn is_no_match(&self) -> bool {
         match self {

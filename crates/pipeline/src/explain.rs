@@ -98,12 +98,15 @@ pub async fn explain(
     };
     let shares = lookups.try_fold(Shares::default(), add).await?;
     let hours: BTreeSet<Hour> = hours(query.period).into_iter().collect();
-    let pending = marks(&**store).await?.into_keys();
+    let pending = marks(&**store).await?;
     Ok(Explanation {
         stored,
         events: shares.0.values().map(|(_, events)| events).sum(),
         sources: sources(store, shares).await?,
-        pending: pending.filter(|hour| hours.contains(hour)).collect(),
+        pending: pending
+            .hours()
+            .filter(|hour| hours.contains(hour))
+            .collect(),
     })
 }
 

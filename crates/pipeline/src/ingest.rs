@@ -28,6 +28,7 @@ use crate::error::Error;
 use crate::file_ledger::{FileLedger, FileStatus};
 use crate::input::PreparedInputs;
 use crate::ledger::Ledger;
+use crate::marks::Marker;
 use crate::open_file::OpenFile;
 use crate::plan::{NewRun, Plan, Role, Standing};
 use crate::process::{Processed, process_chunk};
@@ -249,9 +250,9 @@ async fn run(
     let ledgers: Vec<_> = plan.tasks.iter().map(|task| task.ledger.clone()).collect();
     let writer = store.map(|store| {
         let target = Target {
+            marker: Arc::new(Marker::new(Arc::clone(&store), options.run.as_str())),
             store,
             files: Arc::clone(&files),
-            process: options.run.as_str().into(),
             config_hash: stages.pipeline.fingerprint.as_str().into(),
             accounting: options.accounting,
         };

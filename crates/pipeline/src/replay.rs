@@ -21,7 +21,7 @@ use crate::ledger::Ledger;
 use crate::letter::{DeadLetter, LetterReason};
 use crate::letter_reader::LetterReader;
 use crate::letters::{LetterFilter, letters};
-use crate::marks::mark;
+use crate::marks::Marker;
 use crate::process::Processed;
 use crate::refused;
 use crate::resolved::{Resolution, resolve};
@@ -102,6 +102,7 @@ struct Replay<'a> {
     /// Where one row is written for each letter.
     dead_letters: Arc<dyn Store>,
     options: &'a ReplayOptions,
+    marker: Marker,
     batch_letters: usize,
     reader: LetterReader<'a>,
     seen: Seen,
@@ -148,6 +149,7 @@ impl<'a> Replay<'a> {
             store,
             dead_letters,
             options,
+            marker: Marker::new(Arc::clone(store), options.run.as_str()),
             batch_letters: batch_letters.unwrap_or(1) as usize,
             reader: LetterReader::new(stages),
             seen: Seen::new(DUPLICATE_WINDOW),
@@ -236,15 +238,14 @@ impl<'a> Replay<'a> {
             return Ok(BTreeMap::new());
         }
         let store = &**self.store;
-        let mark_of = |when: &str| format!("{} {} {when}", self.options.run, self.report.tried);
-        mark(store, &mark_of("before"), &events.hours).await?;
+        self.marker.mark(&events.hours).await?;
         let facts = store.apply(table::FACT, Arc::clone(&events.facts)).await?;
         let timeline = Arc::clone(&events.timeline);
         let timeline = store.apply(table::TIMELINE, timeline).await?;
         let refused = refused::rows(facts, timeline)?;
         let rows = refused.keys().copied();
         refused::remove(store, &events.facts, &events.timeline, rows).await?;
-        mark(store, &mark_of("after"), &events.hours).await?;
+        self.marker.mark(&events.hours).await?;
         Ok(refused)
     }
 

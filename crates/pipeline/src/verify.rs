@@ -246,8 +246,11 @@ async fn open(
     let hours = if names.is_empty() {
         BTreeSet::new()
     } else {
-        let hours = marks(store).await?.into_keys();
-        hours.map(|hour| hour.to_string().into_bytes()).collect()
+        let hours = marks(store).await?;
+        hours
+            .hours()
+            .map(|hour| hour.to_string().into_bytes())
+            .collect()
     };
     Ok(store::Open {
         checkpoints: ledgers.iter().map(checkpoint).collect(),

@@ -15,7 +15,7 @@ use crate::batch::Batch;
 use crate::control::Control;
 use crate::error::Error;
 use crate::file_ledger::FileLedger;
-use crate::marks::mark;
+use crate::marks::Marker;
 use crate::open_file::OpenFile;
 use crate::refused;
 
@@ -52,8 +52,7 @@ struct Written {
 pub(crate) struct Target {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) files: Arc<[OpenFile]>,
-    /// What marks are named by: no other process has that name.
-    pub(crate) process: Arc<str>,
+    pub(crate) marker: Arc<Marker>,
     pub(crate) config_hash: Arc<str>,
     pub(crate) accounting: bool,
 }
@@ -96,7 +95,7 @@ impl Writer {
             Ok(Written {
                 number,
                 rows,
-                batch: target.write(batch, number).await?,
+                batch: target.write(batch).await?,
             })
         });
         Ok(())
@@ -163,10 +162,9 @@ impl Writer {
 impl Target {
     /// Makes a batch durable, and gives it back for its memory, with the progress that it is worth.
     ///
-    /// Hours are marked before their events are written, so that events of a run that dies do not wait for it to be taken up; and
-    /// again after, because whoever aggregated meanwhile did not see all of them.
-    async fn write(&self, mut batch: Batch, number: u64) -> Result<Batch, Error> {
-        self.mark(&batch, number, "before").await?;
+    /// Hours are [marked](Marker) before their events are written, and again after.
+    async fn write(&self, mut batch: Batch) -> Result<Batch, Error> {
+        self.marker.mark(&batch.hours).await?;
         let [facts, timeline, letters] = [
             std::mem::take(&mut batch.facts),
             std::mem::take(&mut batch.timeline),
@@ -188,7 +186,7 @@ impl Target {
             let rows = refused.keys().copied();
             refused::remove(&*self.store, &facts, &timeline, rows).await?;
         }
-        self.mark(&batch, number, "after").await?;
+        self.marker.mark(&batch.hours).await?;
         batch.facts = emptied(facts);
         batch.timeline = emptied(timeline);
         batch.letters = emptied(letters);
@@ -204,12 +202,6 @@ impl Target {
             return Ok(Vec::new());
         }
         self.store.apply(table, Arc::clone(rows)).await
-    }
-
-    /// Marks the hours of a batch as awaiting aggregation.
-    async fn mark(&self, batch: &Batch, number: u64, when: &str) -> Result<(), Error> {
-        let name = format!("{} {number} {when}", self.process);
-        mark(&*self.store, &name, &batch.hours).await
     }
 }
 

@@ -112,6 +112,10 @@ impl PendingKey {
 /// Key of the row of `pipeline_state` that says what is aggregated.
 pub const AGGREGATE_PLAN_KEY: &[u8] = b"plan#aggregate";
 
+/// Key of the row of `pipeline_state` that counts the aggregations that began: who writes events tells from it whether the marks that it
+/// made may have been cleared.
+pub const AGGREGATE_EPOCH_KEY: &[u8] = b"plan#epoch";
+
 /// Key of a row of `pipeline_state` that a shard leaves when its part of an aggregation is done: `shard#{count}#{index}`, five digits
 /// each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

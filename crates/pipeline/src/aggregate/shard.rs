@@ -19,7 +19,7 @@ use super::partials::{Owner, Source, Version, flush, remove_all, write};
 use super::week::Work;
 use super::{AggregateReport, Days, Job, Scope, row_error};
 use crate::error::Error;
-use crate::marks::{Marks, mark, marks};
+use crate::marks::{Marks, Names, mark, marks};
 
 /// Which of the jobs that shards do together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ struct Word {
     index: u32,
     /// Fingerprint of what was aggregated.
     plan: String,
+    /// The names of all marks.
+    names: Vec<String>,
     hours: BTreeMap<String, HourWord>,
 }
 
@@ -53,8 +55,8 @@ struct Word {
 struct HourWord {
     /// What it left; none if it had no event.
     partial: Option<Version>,
-    /// The marks that the hour had before it was read.
-    marks: BTreeSet<String>,
+    /// The marks that the hour had before it was read, by the place of their names.
+    marks: BTreeSet<u32>,
 }
 
 /// What a shard left of an hour.
@@ -79,6 +81,13 @@ impl Word {
             index: self.index,
             count: self.job.count,
         }
+    }
+
+    /// The marks that it saw of an hour.
+    fn marks<'a>(&'a self, of_hour: &'a HourWord) -> BTreeSet<&'a str> {
+        let names = of_hour.marks.iter();
+        let names = names.filter_map(|place| self.names.get(*place as usize));
+        names.map(String::as_str).collect()
     }
 
     fn key(&self) -> Vec<u8> {
@@ -138,8 +147,10 @@ impl Job<'_> {
             job: job.clone(),
             index: shard.index(),
             plan: self.stages.plan.fingerprint(),
+            names: Vec::new(),
             hours: BTreeMap::new(),
         };
+        let mut names = Names::default();
         let own =
             (job.kind != Kind::Pending).then(|| format!("shard {shard} {}", self.options.name));
         let mut total = 0;
@@ -155,16 +166,17 @@ impl Job<'_> {
             let mut batch = MutationBatch::new();
             for (hour, spool) in &partials {
                 write(self.store, word.owner(*hour), spool, &mut batch).await?;
-                let marks = seen.get(hour).into_iter().flatten();
-                let marks = marks.map(|mark| String::from_utf8_lossy(mark).into_owned());
+                let own = own.iter().map(String::as_bytes);
+                let marks = seen.of(*hour).chain(own);
                 let of_hour = HourWord {
                     partial: Version::of(spool),
-                    marks: marks.chain(own.clone()).collect(),
+                    marks: marks.map(|mark| names.place(mark)).collect(),
                 };
                 word.hours.insert(hour.to_string(), of_hour);
             }
             flush(self.store, &mut batch, 0).await?;
         }
+        word.names = names.texts();
         let mut batch = MutationBatch::new();
         let mut row = batch.row(&word.key());
         let json = serde_json::to_vec(&word).expect("a word is JSON");
@@ -181,8 +193,11 @@ impl Job<'_> {
         let mut words = Vec::new();
         for row in &rows {
             if let Some(json) = row.value(family::STATE, state::SHARD.as_bytes()) {
-                let word: Word = serde_json::from_slice(json).map_err(row_error)?;
-                words.push(word);
+                match serde_json::from_slice::<Word>(json) {
+                    Ok(word) => words.push(word),
+                    // The hours of such a shard stay marked, and its part is done again.
+                    Err(error) => tracing::warn!(%error, "the record of a shard cannot be read"),
+                }
             }
         }
         let plan = self.stages.plan.fingerprint();
@@ -198,25 +213,24 @@ impl Job<'_> {
     /// Merges what all shards left: of the hours that all of them read, and that nobody has aggregated since.
     async fn merge(&self, words: &[Word]) -> Result<AggregateReport, Error> {
         let stored = marks(&**self.store).await?;
-        let (mut days, mut seen, mut parts) = (Days::new(), Marks::new(), BTreeMap::new());
+        let (mut days, mut seen, mut parts) = (Days::new(), Marks::default(), BTreeMap::new());
         for name in words[0].hours.keys() {
             let of_all = words.iter().map(|word| word.hours.get(name));
             let Some(of_all) = of_all.collect::<Option<Vec<_>>>() else {
                 continue;
             };
             let hour: Hour = name.parse().map_err(row_error)?;
-            let stored = stored.get(&hour);
-            let is_stored = |mark: &String| stored.is_some_and(|it| it.contains(mark.as_bytes()));
-            let mut marks = of_all.iter().flat_map(|it| &it.marks);
-            if !marks.all(is_stored) {
+            let marks_of = words.iter().zip(&of_all).map(|(word, it)| word.marks(it));
+            let marks_of: Vec<BTreeSet<&str>> = marks_of.collect();
+            let marks: BTreeSet<&str> = marks_of.iter().flatten().copied().collect();
+            if !marks.iter().all(|mark| stored.has(hour, mark.as_bytes())) {
                 continue;
             }
             // A mark that not all have seen may have been made after some of them read. Those of shards are nobody else's.
-            let is_seen = |mark: &&String| {
-                mark.starts_with("shard ") || of_all.iter().all(|it| it.marks.contains(*mark))
+            let is_seen = |mark: &&&str| {
+                mark.starts_with("shard ") || marks_of.iter().all(|it| it.contains(*mark))
             };
-            let marks = of_all.iter().flat_map(|it| &it.marks).filter(is_seen);
-            let marks: BTreeSet<_> = marks.map(|mark| mark.clone().into_bytes()).collect();
+            let marks: Vec<&str> = marks.iter().filter(is_seen).copied().collect();
             if marks.is_empty() {
                 continue;
             }
@@ -225,7 +239,9 @@ impl Job<'_> {
                 version: it.partial,
             });
             parts.insert(hour, of_hour.collect());
-            seen.insert(hour, marks);
+            for mark in marks {
+                seen.add(hour, mark.as_bytes());
+            }
             days.entry(hour.date()).or_default().add(hour.of_day());
         }
         let job = &words[0].job;

@@ -16,7 +16,7 @@ use super::run::Run;
 use super::shard::ShardPart;
 use super::stored::Partials;
 use crate::error::Error;
-use crate::marks::{self, mark};
+use crate::marks::{self, Marks, mark};
 use crate::shard::Shard;
 
 /// Which hours of a day are to be folded anew.
@@ -188,10 +188,11 @@ impl Week {
 
     /// Clears these marks.
     pub(super) async fn clear_anew_marks(&self) -> Result<(), Error> {
-        let names = BTreeSet::from([self.anew_mark().into_bytes()]);
-        let hours = self.every_hour();
-        let marks = hours.iter().map(|hour| (hour, &names));
-        marks::clear(&*self.folder.store, marks).await
+        let (name, mut marks) = (self.anew_mark(), Marks::default());
+        for hour in self.every_hour() {
+            marks.add(hour, name.as_bytes());
+        }
+        marks::clear(&*self.folder.store, &marks, |_| true).await
     }
 
     fn every_hour(&self) -> BTreeSet<Hour> {

@@ -8,7 +8,7 @@ use futures::stream::{BoxStream, StreamExt as _};
 use rowmill_aggregate::{Period, Straight, StraightRows};
 use rowmill_model::columns::{family, table};
 use rowmill_model::{Row, StoredEvent};
-use rowmill_rowkey::{AggregateKey, Date, KeyRange, SESSIONS_DIMENSION, TOP_DIMENSION};
+use rowmill_rowkey::{AggregateKey, Date, Hour, KeyRange, SESSIONS_DIMENSION, TOP_DIMENSION};
 use rowmill_store::{Error as StoreError, Scan, Store};
 
 use super::{Difference, Differences};
@@ -88,7 +88,7 @@ pub async fn verify_aggregates(
         facts += count;
     }
     let pending = marks(&**store).await?;
-    let pending = pending.keys().map(|hour| hour.date());
+    let pending = pending.hours().map(Hour::date);
     let mut comparison = Comparison {
         stored: stored(&**store, options, AggregateKey::of_events()),
         options,
