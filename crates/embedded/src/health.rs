@@ -63,17 +63,26 @@ impl Health {
     }
 
     fn stopped(&self) -> Error {
-        let message = "the storage engine stopped after a failure and takes no more writes";
-        let error = Error::new(ErrorKind::Internal, message)
-            .with_unknown_effect()
-            .with_hint(
-                "what was acknowledged is on disk: mend the cause, and run the command again",
-            );
-        // The engine does not say what it was; the most frequent cause is still there.
-        match File::open(&self.folder) {
-            Ok(_) => error,
-            Err(cause) => error.with_source(cause),
-        }
+        const MESSAGE: &str = "the storage engine stopped after a failure and takes no more writes";
+        // The engine does not say what it was, but the most frequent causes are still there.
+        let error = match File::open(&self.folder) {
+            Err(cause) => Error::new(ErrorKind::Internal, MESSAGE).with_source(cause),
+            Ok(_) if self.is_full() => {
+                let message = format!("{MESSAGE}: no space is left on the device");
+                Error::new(ErrorKind::Full, message)
+            }
+            Ok(_) => Error::new(ErrorKind::Internal, MESSAGE),
+        };
+        error.with_unknown_effect().with_hint(
+            "what was acknowledged is on disk: mend the cause, and run the command again",
+        )
+    }
+
+    /// Whether the file system has less room than the engine's next file may take.
+    fn is_full(&self) -> bool {
+        const FILE_BYTES: u64 = 64 << 20;
+        let free = rustix::fs::statvfs(&self.folder);
+        free.is_ok_and(|free| free.f_bavail.saturating_mul(free.f_frsize) < FILE_BYTES)
     }
 }
 
