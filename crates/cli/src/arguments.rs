@@ -139,7 +139,7 @@ pub(crate) enum Command {
     Run(IngestArguments),
     /// Ask: a user's events, a value's statistics, the top values of a day
     Query(QueryArguments),
-    /// Delete everything there is of a user, and mark the hours to be aggregated anew
+    /// Delete everything there is of some users, and mark the hours to be aggregated anew
     Delete(DeleteArguments),
     /// Write a whole table for other tools
     Export(ExportArguments),

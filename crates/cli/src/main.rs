@@ -10,6 +10,7 @@ mod printer;
 mod progress;
 mod session;
 mod signals;
+mod unreadable;
 
 use std::process::ExitCode;
 

@@ -60,6 +60,11 @@ impl Printer {
         talk(&format!("rowmill: {text}"));
     }
 
+    /// Says more of what went wrong, even if asked to be quiet.
+    pub(crate) fn tell(&self, text: &str) {
+        talk(text);
+    }
+
     /// Says what would help.
     pub(crate) fn hint(&self, text: &str) {
         self.say(&format!("  hint: {text}"));

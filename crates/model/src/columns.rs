@@ -94,6 +94,8 @@ pub mod letter {
     pub const SOURCE: &str = "source";
     /// The stage that rejected it.
     pub const STAGE: &str = "stage";
+    /// The user whose record it is, as the pipeline file of `config_hash` reads it. Missing or empty where that is not known.
+    pub const USER_ID: &str = "user_id";
 }
 
 /// Qualifiers of `pipeline_state`. The row of an input has a column for each of its runs, that of a pending hour one for each mark.

@@ -93,7 +93,8 @@ impl Control {
         self.shared.rows_written.fetch_add(rows, Ordering::Relaxed);
     }
 
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// Fails if the job was asked to stop.
+    pub fn check(&self) -> Result<(), Error> {
         if self.is_stopped() {
             Err(Error::Interrupted)
         } else {

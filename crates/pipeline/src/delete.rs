@@ -1,5 +1,5 @@
-//! Deleting a user, for requests of privacy: events, their rows of the timeline, dead letters; and the hours are marked, so that
-//! aggregates forget the user too.
+//! Deleting users, for requests of privacy: events, their rows of the timeline, dead letters; and the hours are marked, so that
+//! aggregates forget the users too.
 //!
 //! What is deleted is noted row by row, as a hash that says nothing of the user, so that the ledgers of the runs that wrote the rows can
 //! still be proved. Notes come before the rows are deleted; a deletion that dies is done again.
@@ -7,29 +7,29 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::TryStreamExt as _;
+use aho_corasick::AhoCorasick;
 use rowmill_model::columns::{fact, family, state, table};
 use rowmill_model::{MutationBatch, Row};
-use rowmill_rowkey::{DeletedKey, FactKey, Hour, TimelineKey, Timestamp};
+use rowmill_rowkey::{DeletedKey, FactKey, Hour, KeyRange, TimelineKey, Timestamp};
 use rowmill_store::{Scan, Store, StoreExt as _};
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::row_error;
 use crate::control::Control;
 use crate::digest::{RowHash, Sum};
 use crate::error::Error;
 use crate::letter::DeadLetter;
 use crate::letter_reader::LetterReader;
-use crate::letters::{LetterFilter, letters};
+use crate::letters::{LetterFilter, LetterSlices};
 use crate::marks::Marker;
 use crate::resolved::{Resolution, resolve};
+use crate::slices::{SliceLimit, Slices};
 use crate::stages::Stages;
 
 /// Whom to delete, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteOptions {
-    /// The user.
-    pub user_id: String,
+    /// The users.
+    pub user_ids: BTreeSet<String>,
     /// What the process is called in marks that it makes: no other may have that name.
     pub name: String,
     /// Count, and delete nothing.
@@ -43,7 +43,7 @@ pub struct DeleteReport {
     pub events: u64,
     /// Dead letters.
     pub letters: u64,
-    /// Dead letters that stay: they cannot be read, and the user's name is somewhere in them.
+    /// Dead letters that stay: they cannot be read, and the id of one of the users is somewhere in them.
     pub unclear: u64,
     /// Hours that await aggregation because of it.
     pub hours: u64,
@@ -60,59 +60,111 @@ pub(crate) struct Deleted {
     pub(crate) cells: Sum,
 }
 
-/// How many rows are deleted together.
-const BATCH_ROWS: usize = 2_000;
+/// How many users are looked for in one scan.
+const SCAN_USERS: usize = 500;
 
-/// Deletes everything there is of a user.
-pub async fn delete_user(
+/// Deletes everything there is of some users. However many they are, dead letters are read once.
+pub async fn delete_users(
     stages: &Arc<Stages>,
     store: &Arc<dyn Store>,
     options: &DeleteOptions,
     control: &Control,
 ) -> Result<DeleteReport, Error> {
-    let mut report = DeleteReport::default();
-    delete_events(store, options, control, &mut report).await?;
-    delete_letters(stages, store, options, control, &mut report).await?;
-    Ok(report)
+    let range = |user_id: &String| {
+        FactKey::user(user_id).map_err(|error| Error::Query(format!("user `{user_id}`: {error}")))
+    };
+    // An id that cannot be one is told before anything is deleted.
+    let ranges: Result<Vec<_>, _> = options.user_ids.iter().map(range).collect();
+    let mut job = Delete {
+        store,
+        options,
+        control,
+        marker: Marker::new(Arc::clone(store), options.name.as_str()),
+        hours: BTreeSet::new(),
+        report: DeleteReport::default(),
+    };
+    for users in ranges?.chunks(SCAN_USERS) {
+        job.events(users.to_vec()).await?;
+    }
+    job.letters(stages).await?;
+    job.report.hours = job.hours.len() as u64;
+    Ok(job.report)
 }
 
-async fn delete_events(
-    store: &Arc<dyn Store>,
-    options: &DeleteOptions,
-    control: &Control,
-    report: &mut DeleteReport,
-) -> Result<(), Error> {
-    let range = FactKey::user(&options.user_id);
-    let range = range.map_err(|error| Error::Query(error.to_string()))?;
-    let facts = store.scan(table::FACT, Scan::range(range).with_latest_only());
-    let mut batches = facts.try_chunks(BATCH_ROWS);
-    let mut all_hours = BTreeSet::new();
-    let marker = Marker::new(Arc::clone(store), options.name.as_str());
-    while let Some(facts) = batches.try_next().await.map_err(|failed| failed.1)? {
-        control.check()?;
-        let hour = |row: &Row| Ok(FactKey::decode(row.key())?.timestamp.hour());
-        let hours: Vec<Hour> = facts
-            .iter()
-            .map(hour)
-            .collect::<Result<_, rowmill_rowkey::Error>>()
-            .map_err(row_error)?;
-        report.events += facts.len() as u64;
-        control.advance(0, facts.len() as u64);
-        let of_batch: BTreeSet<Hour> = hours.iter().copied().collect();
-        if !options.dry_run {
-            // Before and after, as for writing: whoever aggregates in between sees them in part.
-            marker.mark(&of_batch).await?;
-            delete_batch(store, &facts, &hours).await?;
-            marker.mark(&of_batch).await?;
+struct Delete<'a> {
+    store: &'a Arc<dyn Store>,
+    options: &'a DeleteOptions,
+    control: &'a Control,
+    marker: Marker,
+    hours: BTreeSet<Hour>,
+    report: DeleteReport,
+}
+
+impl Delete<'_> {
+    async fn events(&mut self, users: Vec<KeyRange>) -> Result<(), Error> {
+        let scan = Scan::ranges(users).with_latest_only();
+        let mut slices = Slices::new(table::FACT, scan, SliceLimit::DEFAULT);
+        while let Some(facts) = slices.next(&**self.store).await? {
+            self.control.check()?;
+            // A row whose key tells no time has no row of the timeline, and is the user's all the same.
+            let hour = |row: &Row| Some(FactKey::decode(row.key()).ok()?.timestamp.hour());
+            let hours: Vec<_> = facts.iter().map(hour).collect();
+            self.report.events += facts.len() as u64;
+            self.control.advance(0, facts.len() as u64);
+            let of_slice: BTreeSet<Hour> = hours.iter().flatten().copied().collect();
+            if !self.options.dry_run {
+                // Before and after, as for writing: whoever aggregates in between sees them in part.
+                self.marker.mark(&of_slice).await?;
+                delete_batch(self.store, &facts, &hours).await?;
+                self.marker.mark(&of_slice).await?;
+            }
+            self.hours.extend(of_slice);
         }
-        all_hours.extend(of_batch);
+        Ok(())
     }
-    report.hours = all_hours.len() as u64;
-    Ok(())
+
+    async fn letters(&mut self, stages: &Stages) -> Result<(), Error> {
+        let users = AhoCorasick::new(&self.options.user_ids)
+            .map_err(|error| Error::Query(format!("{error}; name fewer users at once")))?;
+        let mut reader = LetterReader::new(stages);
+        let mut slices = LetterSlices::new(&LetterFilter::default())?;
+        let mut damaged = 0;
+        let names_any = |row: &Row| row.cells().any(|cell| users.is_match(cell.value));
+        let mut unreadable = |row: &Row| damaged += u64::from(names_any(row));
+        while let Some(slice) = slices.next(&**self.store, &mut unreadable).await? {
+            self.control.check()?;
+            self.control.advance(0, slice.len() as u64);
+            let mut meant = Vec::new();
+            for letter in &slice {
+                match owner(&mut reader, letter) {
+                    Owner::Users(of_letter) => {
+                        let mut of_letter = of_letter.iter();
+                        if of_letter.any(|user| self.options.user_ids.contains(user)) {
+                            meant.push((letter.key.as_bytes(), deleted(letter)));
+                        }
+                    }
+                    Owner::Unclear => {
+                        self.report.unclear += u64::from(users.is_match(&letter.raw));
+                    }
+                }
+            }
+            self.report.letters += meant.len() as u64;
+            if !self.options.dry_run {
+                let each = meant.iter().map(|(key, resolution)| (*key, resolution));
+                resolve(&**self.store, &**self.store, each).await?;
+            }
+        }
+        self.report.unclear += damaged;
+        Ok(())
+    }
 }
 
 /// Notes facts as deleted, and deletes their rows of the timeline, and then them: as long as a fact is there, it is found again.
-async fn delete_batch(store: &Arc<dyn Store>, facts: &[Row], hours: &[Hour]) -> Result<(), Error> {
+async fn delete_batch(
+    store: &Arc<dyn Store>,
+    facts: &[Row],
+    hours: &[Option<Hour>],
+) -> Result<(), Error> {
     let [mut notes, mut timeline, mut gone] = [(); 3].map(|()| MutationBatch::new());
     let (mut scratch, mut key) = (MutationBatch::new(), Vec::new());
     for (row, hour) in facts.iter().zip(hours) {
@@ -130,13 +182,12 @@ async fn delete_batch(store: &Arc<dyn Store>, facts: &[Row], hours: &[Hour]) -> 
         let mut written = notes.row(&DeletedKey(hash.key).encode());
         written.set(family::STATE, state::DELETED.as_bytes(), 0, &json);
         written.finish();
-        key.clear();
-        TimelineKey::encode_fact_into(*hour, row.key(), &mut key);
-        for (batch, key) in [(&mut timeline, key.as_slice()), (&mut gone, row.key())] {
-            let mut row = batch.row(key);
-            row.delete_row();
-            row.finish();
+        if let Some(hour) = hour {
+            key.clear();
+            TimelineKey::encode_fact_into(*hour, row.key(), &mut key);
+            delete_row(&mut timeline, &key);
         }
+        delete_row(&mut gone, row.key());
     }
     store.apply_all(table::STATE, notes).await?;
     store.apply_all(table::TIMELINE, timeline).await?;
@@ -144,44 +195,18 @@ async fn delete_batch(store: &Arc<dyn Store>, facts: &[Row], hours: &[Hour]) -> 
     Ok(())
 }
 
-async fn delete_letters(
-    stages: &Arc<Stages>,
-    store: &Arc<dyn Store>,
-    options: &DeleteOptions,
-    control: &Control,
-    report: &mut DeleteReport,
-) -> Result<(), Error> {
-    let found = letters(&**store, &LetterFilter::default())?;
-    let mut batches = found.try_chunks(BATCH_ROWS);
-    while let Some(batch) = batches.try_next().await.map_err(|failed| failed.1)? {
-        control.check()?;
-        let mut resolutions = Vec::new();
-        for letter in &batch {
-            match owner(stages, letter) {
-                Owner::Users(users) if users.contains(&options.user_id) => {
-                    let resolution = Resolution {
-                        run: letter.run.clone(),
-                        by: "delete".to_owned(),
-                        how: "deleted".to_owned(),
-                    };
-                    resolutions.push((letter.key.as_bytes(), resolution));
-                }
-                Owner::Users(_) => {}
-                Owner::Unclear => {
-                    let raw = String::from_utf8_lossy(&letter.raw);
-                    report.unclear += u64::from(raw.contains(&options.user_id));
-                }
-            }
-        }
-        report.letters += resolutions.len() as u64;
-        if !options.dry_run {
-            let each = resolutions
-                .iter()
-                .map(|(key, resolution)| (*key, resolution));
-            resolve(&**store, &**store, each).await?;
-        }
+fn delete_row(batch: &mut MutationBatch, key: &[u8]) {
+    let mut row = batch.row(key);
+    row.delete_row();
+    row.finish();
+}
+
+fn deleted(letter: &DeadLetter) -> Resolution {
+    Resolution {
+        run: letter.run.clone(),
+        by: "delete".to_owned(),
+        how: "deleted".to_owned(),
     }
-    Ok(())
 }
 
 /// Whose a letter is.
@@ -191,9 +216,15 @@ enum Owner {
     Unclear,
 }
 
-fn owner(stages: &Stages, letter: &DeadLetter) -> Owner {
+/// Reads a letter's records for their users, unless the present pipeline file read its user before.
+fn owner(reader: &mut LetterReader<'_>, letter: &DeadLetter) -> Owner {
+    if let Some(user_id) = &letter.user_id
+        && letter.config_hash == reader.fingerprint()
+    {
+        return Owner::Users(BTreeSet::from([user_id.clone()]));
+    }
     let epoch = Timestamp::from_micros(0).expect("1970 is a time");
-    let Ok((processed, _)) = LetterReader::new(stages).read(letter, "", epoch) else {
+    let Ok((processed, _)) = reader.read(letter, "", epoch) else {
         return Owner::Unclear;
     };
     let mut users = BTreeSet::new();

@@ -4,16 +4,17 @@ use std::io::Write;
 
 use futures::TryStreamExt as _;
 use rowmill_aggregate::read_row;
+use rowmill_model::Row;
 use rowmill_model::columns::table;
-use rowmill_model::{Row, StoredEvent};
-use rowmill_rowkey::AggregateKey;
+use rowmill_rowkey::{AGGREGATE_PLAN_KEY, AggregateKey};
 use rowmill_store::{Scan, Store};
 
-use crate::aggregate::{check_reader, row_error};
+use crate::aggregate::check_reader;
 use crate::control::Control;
 use crate::error::Error;
 use crate::sheet::{Sheet, SheetRow};
 use crate::stages::Stages;
+use crate::unreadable::{Unreadable, read_event};
 
 /// What to export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,16 @@ pub enum ExportFormat {
     Jsonl,
 }
 
-/// Writes a whole table in key order, and gives the number of rows written.
+/// What was exported.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExportReport {
+    /// Rows that were written.
+    pub rows: u64,
+    /// Rows of the table that could not be read, and are left out.
+    pub unreadable: Unreadable,
+}
+
+/// Writes a whole table in key order, without the rows that cannot be read.
 pub async fn export(
     stages: &Stages,
     store: &dyn Store,
@@ -41,11 +51,18 @@ pub async fn export(
     format: ExportFormat,
     out: &mut (dyn Write + Send),
     control: &Control,
-) -> Result<u64, Error> {
+) -> Result<ExportReport, Error> {
+    let mut unreadable = Unreadable::default();
     let (name, scan, sheet) = match what {
         ExportTable::Facts => (table::FACT, Scan::all(), Sheet::of_events(&stages.pipeline)),
         ExportTable::Aggregates => {
-            check_reader(stages, store, None).await?;
+            match check_reader(stages, store, None).await {
+                // Whether the aggregates are of this pipeline file is not known; each is read by itself.
+                Err(Error::Row(problem)) => {
+                    unreadable.add(table::STATE, AGGREGATE_PLAN_KEY, problem);
+                }
+                checked => checked?,
+            }
             let scan = Scan::ranges(AggregateKey::shown());
             (table::AGGREGATE, scan, Sheet::of_aggregates(stages))
         }
@@ -54,22 +71,29 @@ pub async fn export(
     let mut rows = store.scan(name, scan.with_latest_only());
     while let Some(row) = rows.try_next().await? {
         control.check()?;
-        for row in sheet_rows(stages, what, &row)? {
-            output.write(&row)?;
-            control.advance(0, 1);
+        match sheet_rows(stages, what, &row) {
+            Ok(rows) => {
+                for row in rows {
+                    output.write(&row)?;
+                    control.advance(0, 1);
+                }
+            }
+            Err(problem) => unreadable.add(name, row.key(), problem),
         }
     }
-    output.finish()
+    let rows = output.finish()?;
+    Ok(ExportReport { rows, unreadable })
 }
 
-fn sheet_rows(stages: &Stages, what: ExportTable, row: &Row) -> Result<Vec<SheetRow>, Error> {
+/// The rows of the export that a table's row gives, or the problem of the row as a fragment.
+fn sheet_rows(stages: &Stages, what: ExportTable, row: &Row) -> Result<Vec<SheetRow>, String> {
     match what {
         ExportTable::Facts => {
-            let event = StoredEvent::read(row, &stages.pipeline).map_err(row_error)?;
+            let event = read_event(row, &stages.pipeline)?;
             Ok(vec![SheetRow::of_event(event)])
         }
         ExportTable::Aggregates => {
-            let stored = read_row(&stages.plan, row).map_err(row_error)?;
+            let stored = read_row(&stages.plan, row).map_err(|error| error.to_string())?;
             let rows = stored
                 .iter()
                 .map(|stored| SheetRow::of_stored(stages, stored));

@@ -251,6 +251,7 @@ async fn run(
     let writer = store.map(|store| {
         let target = Target {
             marker: Arc::new(Marker::new(Arc::clone(&store), options.run.as_str())),
+            stages: Arc::clone(stages),
             store,
             files: Arc::clone(&files),
             config_hash: stages.pipeline.fingerprint.as_str().into(),

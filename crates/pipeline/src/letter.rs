@@ -1,9 +1,12 @@
 //! Dead letters: a rejected record as a row, and back.
 
+use std::fmt;
+
 use rowmill_ingest::{Defect, Format, Position, Record};
 use rowmill_model::columns::{family, letter};
 use rowmill_model::{Finding, MutationBatch, Reason, Row, Severity};
 use rowmill_rowkey::{DeadLetterKey, Timestamp};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -11,6 +14,7 @@ use crate::digest::RowHash;
 use crate::error::Error;
 use crate::ledger::rejecting;
 use crate::process::ChunkSource;
+use crate::unreadable::shown_key;
 
 /// A rejected record as it stands in `dead_letters`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub struct DeadLetter {
     pub source: String,
     /// Where it stands there.
     pub position: Position,
-    /// Its original bytes.
+    /// Its original bytes; empty if the letters were listed without them.
     pub raw: Vec<u8>,
     /// Whether these are only the record's beginning.
     pub cut: bool,
@@ -41,6 +45,8 @@ pub struct DeadLetter {
     pub format: Format,
     /// The header of its source, if that is CSV and the pipeline file did not name the columns.
     pub columns: Option<Vec<String>>,
+    /// The user whose record it is, as the pipeline file of `config_hash` reads it; none if that is not known.
+    pub user_id: Option<String>,
 }
 
 /// One thing wrong with a record.
@@ -121,6 +127,7 @@ pub(crate) fn write(
     source: &ChunkSource<'_>,
     config_hash: &str,
     record: &Record<'_>,
+    user_id: Option<&str>,
     findings: &[Finding],
     batch: &mut MutationBatch,
 ) {
@@ -158,8 +165,14 @@ pub(crate) fn write(
     set(letter::RUN, source.run.as_bytes());
     set(letter::SOURCE, source.name.as_bytes());
     set(letter::STAGE, rejecting(findings).reason.stage().as_bytes());
+    if let Some(user_id) = user_id.filter(|user_id| user_id.len() <= USER_ID_BYTES_MAX) {
+        set(letter::USER_ID, user_id.as_bytes());
+    }
     row.finish();
 }
+
+/// A longer user id is not kept beside the raw bytes: it is no part of a row key, so nobody can ask for it.
+const USER_ID_BYTES_MAX: usize = 4_096;
 
 /// The timestamp of the cells of an attempt.
 fn cell_micros(attempt: u64) -> i64 {
@@ -172,46 +185,62 @@ fn reasons(findings: &[Finding]) -> String {
 }
 
 impl DeadLetter {
-    /// The letter of a row.
+    /// The letter of a row. Fails if a cell is missing or cannot be read, or if the row's key is not that of its source and offset.
     pub fn read(row: &Row) -> Result<Self, Error> {
-        let cells = Cells {
-            row,
-            key: String::from_utf8_lossy(row.key()).into_owned(),
-        };
-        let text = |name: &str| cells.text(name);
-        let first_seen = i64::from_be_bytes(cells.number(letter::FIRST_SEEN)?);
+        Self::read_cells(row, true).map_err(|problem| {
+            let key = shown_key(row.key());
+            Error::Row(format!("dead letter {key:?}: {problem}"))
+        })
+    }
+
+    /// The letter of a row, or the row's problem as a fragment. Its raw bytes are taken only if they are asked for.
+    pub(crate) fn read_cells(row: &Row, with_raw: bool) -> Result<Self, String> {
+        let key = DeadLetterKey::decode(row.key()).map_err(|error| error.to_string())?;
+        let cells = Cells(row);
         let number = |name: &str| cells.number(name).map(u64::from_be_bytes);
-        let header = cells.optional(letter::COLUMNS);
-        Ok(Self {
-            source: text(letter::SOURCE)?,
+        let first_seen = i64::from_be_bytes(cells.number(letter::FIRST_SEEN)?);
+        let format = cells.text(letter::FORMAT)?;
+        let raw = if with_raw {
+            cells.bytes(letter::RAW)?.to_vec()
+        } else {
+            Vec::new()
+        };
+        let read = Self {
+            source: cells.text(letter::SOURCE)?,
             position: Position {
                 number: number(letter::RECORD)?,
                 line: number(letter::LINE)?,
                 offset: number(letter::OFFSET)?,
                 length: number(letter::LENGTH)?,
             },
-            raw: cells.bytes(letter::RAW)?.to_vec(),
+            raw,
             cut: cells.optional(letter::CUT) == Some(&[1]),
-            reasons: cells.json(letter::REASONS, cells.bytes(letter::REASONS)?)?,
-            stage: text(letter::STAGE)?,
-            config_hash: text(letter::CONFIG_HASH)?,
-            run: text(letter::RUN)?,
+            reasons: cells.json(letter::REASONS)?,
+            stage: cells.text(letter::STAGE)?,
+            config_hash: cells.text(letter::CONFIG_HASH)?,
+            run: cells.text(letter::RUN)?,
             first_seen: Timestamp::from_micros(first_seen)
-                .map_err(|error| cells.error(letter::FIRST_SEEN, &error.to_string()))?,
+                .map_err(|error| problem(letter::FIRST_SEEN, &error))?,
             attempts: number(letter::ATTEMPTS)?,
-            format: Format::named(&text(letter::FORMAT)?)
-                .ok_or_else(|| cells.error(letter::FORMAT, "it is no format"))?,
-            columns: header
-                .map(|json| cells.json(letter::COLUMNS, json))
-                .transpose()?,
-            key: cells.key.clone(),
-        })
+            format: Format::named(&format)
+                .ok_or_else(|| problem(letter::FORMAT, &format!("`{format}` is no format")))?,
+            columns: cells.optional_json(letter::COLUMNS)?,
+            user_id: cells.optional_text(letter::USER_ID)?,
+            key: text("key", row.key())?,
+        };
+        // Jobs rely on letters of one source coming one after the other, which the keys say.
+        if (&*key.source, key.offset) != (read.source.as_str(), read.position.offset) {
+            let place = format!("{}, byte {}", read.source, read.position.offset);
+            return Err(format!("its key is not that of its place, {place}"));
+        }
+        Ok(read)
     }
 
     /// Writes another attempt that failed.
     pub(crate) fn write_attempt(
         &self,
         config_hash: &str,
+        user_id: Option<&str>,
         findings: &[Finding],
         batch: &mut MutationBatch,
     ) {
@@ -223,6 +252,10 @@ impl DeadLetter {
         cells.set(letter::REASONS.as_bytes(), reasons(findings).as_bytes());
         let stage = rejecting(findings).reason.stage();
         cells.set(letter::STAGE.as_bytes(), stage.as_bytes());
+        // An empty one hides that of an earlier attempt, which another pipeline file may have read.
+        let user_id = user_id.filter(|user_id| user_id.len() <= USER_ID_BYTES_MAX);
+        let user_id = user_id.unwrap_or_default();
+        cells.set(letter::USER_ID.as_bytes(), user_id.as_bytes());
         row.finish();
     }
 
@@ -232,37 +265,51 @@ impl DeadLetter {
     }
 }
 
-/// The cells of a letter's row.
-struct Cells<'a> {
-    row: &'a Row,
-    key: String,
-}
+/// The cells of a letter's row. Problems are fragments.
+struct Cells<'a>(&'a Row);
 
 impl Cells<'_> {
     fn optional(&self, name: &str) -> Option<&[u8]> {
-        self.row.value(family::LETTER, name.as_bytes())
+        self.0.value(family::LETTER, name.as_bytes())
     }
 
-    fn bytes(&self, name: &str) -> Result<&[u8], Error> {
-        self.optional(name)
-            .ok_or_else(|| self.error(name, "it is missing"))
+    fn optional_text(&self, name: &str) -> Result<Option<String>, String> {
+        let bytes = self.optional(name).filter(|bytes| !bytes.is_empty());
+        bytes.map(|bytes| text(name, bytes)).transpose()
     }
 
-    fn text(&self, name: &str) -> Result<String, Error> {
-        let text = String::from_utf8(self.bytes(name)?.to_vec());
-        text.map_err(|error| self.error(name, &error.to_string()))
+    fn optional_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, String> {
+        let json = |json| serde_json::from_slice(json).map_err(|error| problem(name, &error));
+        self.optional(name).map(json).transpose()
     }
 
-    fn number(&self, name: &str) -> Result<[u8; 8], Error> {
-        let bytes = self.bytes(name)?.try_into();
-        bytes.map_err(|_| self.error(name, "it is no number of 8 bytes"))
+    fn bytes(&self, name: &str) -> Result<&[u8], String> {
+        let bytes = self.optional(name);
+        bytes.ok_or_else(|| problem(name, &"it is missing"))
     }
 
-    fn json<T: serde::de::DeserializeOwned>(&self, name: &str, json: &[u8]) -> Result<T, Error> {
-        serde_json::from_slice(json).map_err(|error| self.error(name, &error.to_string()))
+    fn text(&self, name: &str) -> Result<String, String> {
+        text(name, self.bytes(name)?)
     }
 
-    fn error(&self, name: &str, problem: &str) -> Error {
-        Error::Row(format!("dead letter {:?}: {name}: {problem}", self.key))
+    fn number(&self, name: &str) -> Result<[u8; 8], String> {
+        let bytes = self.bytes(name)?;
+        let length = bytes.len();
+        let number = bytes.try_into();
+        number.map_err(|_| problem(name, &format!("{length} bytes are no number of 8 bytes")))
     }
+
+    fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, String> {
+        let json = self.optional_json(name)?;
+        json.ok_or_else(|| problem(name, &"it is missing"))
+    }
+}
+
+fn text(name: &str, bytes: &[u8]) -> Result<String, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| problem(name, &error))?;
+    Ok(text.to_owned())
+}
+
+fn problem(name: &str, problem: &dyn fmt::Display) -> String {
+    format!("{name}: {problem}")
 }

@@ -27,6 +27,11 @@ impl<'a> LetterReader<'a> {
         }
     }
 
+    /// The fingerprint of the pipeline file.
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.stages.pipeline.fingerprint
+    }
+
     /// What becomes of a letter's records, and the chunk that they are; or why they are none.
     pub(crate) fn read(
         &mut self,

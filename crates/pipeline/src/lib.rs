@@ -77,11 +77,13 @@ mod runs;
 mod sequencer;
 mod shard;
 mod sheet;
+mod slices;
 mod source;
 mod spool;
 mod stages;
 mod stores;
 mod tables;
+mod unreadable;
 mod verify;
 mod watchdog;
 mod writer;
@@ -91,18 +93,21 @@ pub use columns::{TypedColumn, typed_columns};
 pub use control::Control;
 pub use count::count_rows;
 pub use dates::DateRange;
-pub use delete::{DeleteOptions, DeleteReport, delete_user};
+pub use delete::{DeleteOptions, DeleteReport, delete_users};
 pub use digest::{Digest, RowHash, Sum};
 pub use error::Error;
 pub use explain::{ExplainQuery, Explanation, SourceShare, explain};
-pub use export::{ExportFormat, ExportTable, export};
+pub use export::{ExportFormat, ExportReport, ExportTable, export};
 pub use file_ledger::{FileLedger, FileStatus, NotUtf8, Stamp, Tail};
 pub use generate::{GenerateOptions, Generator};
 pub use ingest::{DUPLICATE_WINDOW, IngestOptions, IngestReport, Stopped, check, ingest};
 pub use input::{Input, Inputs, PreparedInputs, Search};
 pub use ledger::{Bytes, Ledger, Violation};
 pub use letter::{DeadLetter, LetterReason};
-pub use letters::{LetterFilter, LetterStats, letter, letter_stats, letters};
+pub use letters::{
+    LetterFilter, LetterStats, Letters, letter, letter_reasons, letter_stats, letters,
+    letters_without_raw,
+};
 pub use logged::{Logged, QUERY_ROWS_MAX, ScanLog};
 pub use plan::Standing;
 pub use process::{Accepted, ChunkSource, Processed, Rejected, process_chunk};
@@ -120,6 +125,7 @@ pub use sheet::{Sheet, SheetRow};
 pub use stages::Stages;
 pub use stores::{BigtableUri, OpenStore, StoreUri, open_store};
 pub use tables::{TableChange, apply_changes, plan_tables, wanted_tables};
+pub use unreadable::{Unreadable, UnreadableRow};
 pub use verify::{
     Depth, Difference, Verdict, Verified, VerifyAggregatesOptions, VerifyAggregatesReport,
     VerifyOptions, VerifyReport, verify, verify_aggregates,

@@ -225,6 +225,7 @@ impl<'s> Job<'s, '_> {
             self.source,
             config_hash,
             record,
+            user_id.as_deref(),
             &findings,
             &mut self.done.letters,
         );

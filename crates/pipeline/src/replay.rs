@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::{StreamExt as _, TryStreamExt as _};
 use rowmill_ingest::Chunk;
 use rowmill_model::columns::table;
 use rowmill_model::{Finding, MutationBatch, Reason};
@@ -20,13 +19,14 @@ use crate::ingest::DUPLICATE_WINDOW;
 use crate::ledger::Ledger;
 use crate::letter::{DeadLetter, LetterReason};
 use crate::letter_reader::LetterReader;
-use crate::letters::{LetterFilter, letters};
+use crate::letters::{LetterFilter, LetterSlices};
 use crate::marks::Marker;
 use crate::process::Processed;
-use crate::refused;
+use crate::refused::{self, Refused};
 use crate::resolved::{Resolution, resolve};
 use crate::runs::{Run, RunKind, RunStatus};
 use crate::stages::Stages;
+use crate::unreadable::Unreadable;
 
 /// How many letters are tried together.
 const BATCH_LETTERS: u32 = 500;
@@ -62,6 +62,8 @@ pub struct ReplayReport {
     /// By the reason that had kept a letter out, such as `one_of level`: how many were tried, and how many pass now. Only the first
     /// reason of each counts.
     pub by_reason: BTreeMap<String, (u64, u64)>,
+    /// Rows that hold no letter. They stay.
+    pub unreadable: Unreadable,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
 }
@@ -77,21 +79,19 @@ pub async fn replay(
     if !options.dry_run {
         narrow_timeline(stages, &**store).await?;
     }
-    job.record(RunStatus::Unfinished).await?;
+    job.record_run(RunStatus::Unfinished).await?;
     let status = match job.run(control).await {
         Ok(status) => status,
         Err(error) => {
             // A failure that keeps this from being recorded is the one that ended it, most likely.
-            job.record(RunStatus::Failed).await.ok();
+            job.record_run(RunStatus::Failed).await.ok();
             return Err(error);
         }
     };
-    job.record(status).await?;
+    job.record_run(status).await?;
     let mut report = job.report;
     report.interrupted = status == RunStatus::Interrupted;
-    for ledger in job.ledgers.values() {
-        report.ledger.merge(&ledger.ledger);
-    }
+    report.ledger = job.passed.ledger;
     report.ledger.check()?;
     Ok(report)
 }
@@ -107,8 +107,12 @@ struct Replay<'a> {
     reader: LetterReader<'a>,
     seen: Seen,
     report: ReplayReport,
-    /// What became of the letters of each source.
+    /// The sources that have letters in the latest batch, or that may have more.
     ledgers: BTreeMap<String, FileLedger>,
+    /// The source of the latest letter: letters come by source, so only this one may have more.
+    latest: Option<String>,
+    /// The record of the run, with the sum of all sources before.
+    passed: Run,
 }
 
 /// A letter and what became of it.
@@ -120,7 +124,8 @@ struct Tried {
 enum Outcome {
     /// Its records pass; there may be more than one in it.
     Passes(Box<Processed>, Chunk),
-    Fails(Vec<Finding>),
+    /// The findings, and the user whose record it is, if that is known.
+    Fails(Vec<Finding>, Option<String>),
 }
 
 /// The events of letters that pass, as rows.
@@ -155,24 +160,43 @@ impl<'a> Replay<'a> {
             seen: Seen::new(DUPLICATE_WINDOW),
             report: ReplayReport::default(),
             ledgers: BTreeMap::new(),
+            latest: None,
+            passed: Run::begun(
+                &options.run,
+                RunKind::Replay,
+                options.now,
+                &stages.pipeline.fingerprint,
+            ),
         }
     }
 
     async fn run(&mut self, control: &Control) -> Result<RunStatus, Error> {
-        let found = letters(&**self.store, &self.options.filter)?;
+        let mut slices = LetterSlices::new(&self.options.filter)?;
         let limit = self.options.limit.unwrap_or(u64::MAX);
-        let found = found.take(usize::try_from(limit).unwrap_or(usize::MAX));
-        let mut batches = found.try_chunks(self.batch_letters);
-        while !control.is_stopped() {
-            let next = batches.try_next().await.map_err(|failed| failed.1)?;
-            let Some(batch) = next else {
-                return Ok(RunStatus::Done);
-            };
-            control.advance(0, batch.len() as u64);
-            self.take(batch).await?;
-            self.record(RunStatus::Unfinished).await?;
+        let mut status = RunStatus::Done;
+        'slices: while self.report.tried < limit
+            && let Some(letters) = slices.next(&**self.store, &mut |_| {}).await?
+        {
+            let mut letters = letters.into_iter().peekable();
+            while letters.peek().is_some() && self.report.tried < limit {
+                if control.is_stopped() {
+                    status = RunStatus::Interrupted;
+                    break 'slices;
+                }
+                let most = usize::try_from(limit - self.report.tried).unwrap_or(usize::MAX);
+                let batch = letters.by_ref().take(most.min(self.batch_letters));
+                let batch: Vec<_> = batch.collect();
+                control.advance(0, batch.len() as u64);
+                self.take(batch).await?;
+                self.record_sources().await?;
+            }
+            if control.is_stopped() {
+                status = RunStatus::Interrupted;
+                break;
+            }
         }
-        Ok(RunStatus::Interrupted)
+        self.report.unreadable = slices.into_unreadable();
+        Ok(status)
     }
 
     async fn take(&mut self, letters: Vec<DeadLetter>) -> Result<(), Error> {
@@ -185,9 +209,9 @@ impl<'a> Replay<'a> {
         let refused = self.write(&events).await?;
         let mut written: Vec<BTreeMap<usize, RowHash>> = vec![BTreeMap::new(); tried.len()];
         for (row, (owner, index)) in events.owners.iter().enumerate() {
-            if let Some(error) = refused.get(&row) {
-                let finding = Finding::reject(Reason::Store, "", error.to_string());
-                tried[*owner].outcome = Outcome::Fails(vec![finding]);
+            if let Some(refusal) = refused.get(&row) {
+                let finding = Finding::reject(Reason::Store, "", refusal.error.to_string());
+                tried[*owner].outcome = Outcome::Fails(vec![finding], None);
             } else {
                 let hash = RowHash::of(events.facts.get(row));
                 written[*owner].insert(*index, hash);
@@ -203,11 +227,19 @@ impl<'a> Replay<'a> {
     fn attempt(&mut self, letter: &DeadLetter) -> Outcome {
         let ReplayOptions { run, now, .. } = self.options;
         match self.reader.read(letter, run, *now) {
-            Err(message) => Outcome::Fails(vec![Finding::reject(Reason::Unreadable, "", message)]),
+            Err(message) => {
+                let finding = Finding::reject(Reason::Unreadable, "", message);
+                Outcome::Fails(vec![finding], None)
+            }
             Ok((processed, chunk)) if processed.rejected.is_empty() => {
                 Outcome::Passes(Box::new(processed), chunk)
             }
-            Ok((mut processed, _)) => Outcome::Fails(processed.rejected.swap_remove(0).findings),
+            Ok((mut processed, _)) => {
+                let rejected = processed.rejected.swap_remove(0);
+                // Of several records it may be another's.
+                let is_only = processed.rejected.is_empty() && processed.events.is_empty();
+                Outcome::Fails(rejected.findings, rejected.user_id.filter(|_| is_only))
+            }
         }
     }
 
@@ -233,9 +265,9 @@ impl<'a> Replay<'a> {
     }
 
     /// Writes events, with their hours marked before and after, and gives those that the store refuses, by their row.
-    async fn write(&self, events: &Events) -> Result<BTreeMap<usize, rowmill_store::Error>, Error> {
+    async fn write(&self, events: &Events) -> Result<Refused, Error> {
         if self.options.dry_run {
-            return Ok(BTreeMap::new());
+            return Ok(Refused::new());
         }
         let store = &**self.store;
         self.marker.mark(&events.hours).await?;
@@ -243,8 +275,14 @@ impl<'a> Replay<'a> {
         let timeline = Arc::clone(&events.timeline);
         let timeline = store.apply(table::TIMELINE, timeline).await?;
         let refused = refused::rows(facts, timeline)?;
-        let rows = refused.keys().copied();
-        refused::remove(store, &events.facts, &events.timeline, rows).await?;
+        refused::take_back(
+            self.stages,
+            store,
+            &events.facts,
+            &events.timeline,
+            &refused,
+        )
+        .await?;
         self.marker.mark(&events.hours).await?;
         Ok(refused)
     }
@@ -268,8 +306,9 @@ impl<'a> Replay<'a> {
             .ledgers
             .entry(letter.source.clone())
             .or_insert_with(new);
+        self.latest = Some(letter.source.clone());
         match &tried.outcome {
-            Outcome::Fails(findings) => {
+            Outcome::Fails(findings, _) => {
                 ledger.ledger.read(letter.position.length);
                 ledger.ledger.reject(findings, letter.position.length);
             }
@@ -302,8 +341,9 @@ impl<'a> Replay<'a> {
         for Tried { letter, outcome } in tried {
             match outcome {
                 Outcome::Passes(..) => resolved.push((letter.key.as_bytes(), resolution(letter))),
-                Outcome::Fails(findings) => {
-                    letter.write_attempt(config_hash, findings, &mut attempts);
+                Outcome::Fails(findings, user_id) => {
+                    let user_id = user_id.as_deref();
+                    letter.write_attempt(config_hash, user_id, findings, &mut attempts);
                 }
             }
         }
@@ -315,26 +355,46 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Writes the record of the run and the ledgers of its sources.
-    async fn record(&mut self, status: RunStatus) -> Result<(), Error> {
-        if self.options.dry_run {
-            return Ok(());
-        }
-        let ReplayOptions { run, now, .. } = self.options;
-        let config_hash = &self.stages.pipeline.fingerprint;
-        let mut run = Run::begun(run, RunKind::Replay, *now, config_hash);
-        run.files = self.ledgers.keys().cloned().collect();
-        run.sum_up(self.ledgers.values());
-        if status != RunStatus::Unfinished {
-            run.end(status, self.options.clock.now());
-        }
-        if status != RunStatus::Unfinished && status != RunStatus::Failed {
-            for ledger in self.ledgers.values_mut() {
+    /// Writes the ledgers of the latest batch's sources, and adds those up that have no more letters.
+    async fn record_sources(&mut self) -> Result<(), Error> {
+        let latest = self.latest.as_deref();
+        for (source, ledger) in &mut self.ledgers {
+            if latest != Some(source) {
                 ledger.status = FileStatus::Done;
             }
         }
+        self.write_ledgers(MutationBatch::new()).await?;
+        for (source, ledger) in std::mem::take(&mut self.ledgers) {
+            if self.latest.as_ref() == Some(&source) {
+                self.ledgers.insert(source, ledger);
+            } else {
+                self.passed.add(&ledger);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the record of the run, and once it has ended, the ledger of its last source.
+    async fn record_run(&mut self, status: RunStatus) -> Result<(), Error> {
+        if status != RunStatus::Unfinished {
+            for ledger in self.ledgers.values_mut() {
+                if status != RunStatus::Failed {
+                    ledger.status = FileStatus::Done;
+                }
+                self.passed.add(ledger);
+            }
+            self.passed.end(status, self.options.clock.now());
+        }
         let mut batch = MutationBatch::new();
-        run.write(&mut batch)?;
+        self.passed.write(&mut batch)?;
+        self.write_ledgers(batch).await
+    }
+
+    /// Writes the ledgers of the sources at work beside what is in `batch`.
+    async fn write_ledgers(&self, mut batch: MutationBatch) -> Result<(), Error> {
+        if self.options.dry_run {
+            return Ok(());
+        }
         for ledger in self.ledgers.values() {
             ledger.write(&mut batch);
         }

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::file_ledger::{FileLedger, FileStatus};
 use crate::ledger::Ledger;
 use crate::rfc3339;
+use crate::unreadable::Unreadable;
 
 /// What a run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,10 +128,20 @@ impl Run {
     pub(crate) fn sum_up<'a>(&mut self, files: impl Iterator<Item = &'a FileLedger>) {
         (self.ledger, self.facts, self.letters) = Default::default();
         for file in files {
-            self.ledger.merge(&file.ledger);
-            self.facts.merge(&file.facts);
-            self.letters.merge(&file.letters);
+            self.merge(file);
         }
+    }
+
+    /// Adds an input that is not among its inputs yet.
+    pub(crate) fn add(&mut self, file: &FileLedger) {
+        self.files.push(file.file.clone());
+        self.merge(file);
+    }
+
+    fn merge(&mut self, file: &FileLedger) {
+        self.ledger.merge(&file.ledger);
+        self.facts.merge(&file.facts);
+        self.letters.merge(&file.letters);
     }
 
     /// Writes the record.
@@ -148,11 +159,25 @@ impl Run {
 
 /// All runs, the latest first.
 pub async fn runs(store: &dyn Store) -> Result<Vec<Run>, Error> {
+    let mut unreadable = Unreadable::default();
+    let found = readable_runs(store, &mut unreadable).await?;
+    unreadable.check()?;
+    Ok(found)
+}
+
+/// The runs whose records can be read, the latest first.
+pub(crate) async fn readable_runs(
+    store: &dyn Store,
+    unreadable: &mut Unreadable,
+) -> Result<Vec<Run>, Error> {
     let mut found = Vec::new();
     let mut rows = store.scan(table::STATE, Scan::range(RunKey::all()).with_latest_only());
     while let Some(row) = rows.try_next().await? {
         if let Some(json) = row.value(family::STATE, state::LEDGER.as_bytes()) {
-            found.push(parse::<Run>(&row, json)?);
+            match serde_json::from_slice::<Run>(json) {
+                Ok(run) => found.push(run),
+                Err(error) => unreadable.add(table::STATE, row.key(), error),
+            }
         }
     }
     found.sort_by(|a, b| (b.started, &b.run).cmp(&(a.started, &a.run)));
@@ -190,6 +215,14 @@ pub async fn file_ledgers(store: &dyn Store) -> Result<FileLedgers, Error> {
     read_files(store, Scan::range(FileKey::all())).await
 }
 
+/// The ledgers that can be read.
+pub(crate) async fn readable_file_ledgers(
+    store: &dyn Store,
+    unreadable: &mut Unreadable,
+) -> Result<FileLedgers, Error> {
+    read_readable(store, Scan::range(FileKey::all()), unreadable).await
+}
+
 /// The ledgers of the inputs `names`.
 pub(crate) async fn ledgers_of(store: &dyn Store, names: &[String]) -> Result<FileLedgers, Error> {
     let key = |name: &String| {
@@ -208,12 +241,26 @@ pub(crate) fn latest_ingest(ledgers: &[FileLedger]) -> Option<&FileLedger> {
 }
 
 async fn read_files(store: &dyn Store, scan: Scan) -> Result<FileLedgers, Error> {
+    let mut unreadable = Unreadable::default();
+    let files = read_readable(store, scan, &mut unreadable).await?;
+    unreadable.check()?;
+    Ok(files)
+}
+
+async fn read_readable(
+    store: &dyn Store,
+    scan: Scan,
+    unreadable: &mut Unreadable,
+) -> Result<FileLedgers, Error> {
     let mut files = FileLedgers::new();
     let mut rows = store.scan(table::STATE, scan.with_latest_only());
     while let Some(row) = rows.try_next().await? {
         let mut ledgers = Vec::new();
         for cell in row.cells() {
-            ledgers.push(parse::<FileLedger>(&row, cell.value)?);
+            match serde_json::from_slice::<FileLedger>(cell.value) {
+                Ok(ledger) => ledgers.push(ledger),
+                Err(error) => unreadable.add(table::STATE, row.key(), error),
+            }
         }
         ledgers.sort_by(|a, b| (a.started, &a.run).cmp(&(b.started, &b.run)));
         if let Some(first) = ledgers.first() {

@@ -12,6 +12,7 @@ mod store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use rowmill_model::columns::table;
 use rowmill_objects::Endpoint;
 use rowmill_store::Store;
 
@@ -20,8 +21,9 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::file_ledger::{FileLedger, FileStatus};
 use crate::marks::marks;
-use crate::runs::{Run, RunKind, RunStatus, file_ledgers, runs};
+use crate::runs::{Run, RunKind, RunStatus, readable_file_ledgers, readable_runs};
 use crate::stages::Stages;
+use crate::unreadable::Unreadable;
 
 pub use aggregates::{VerifyAggregatesOptions, VerifyAggregatesReport, verify_aggregates};
 use source::Proof;
@@ -66,7 +68,7 @@ pub struct VerifyReport {
     pub letters: u64,
     /// The first differences.
     pub differences: Vec<Difference>,
-    /// How many more there are.
+    /// How many more there are, at most: an event that is not at its key is not looked for elsewhere once the list is full.
     pub more: u64,
 }
 
@@ -149,6 +151,30 @@ impl VerifyReport {
         };
         differences.add(table, key, problem);
     }
+
+    /// Takes rows that cannot be read for differences.
+    fn differ_unreadable(&mut self, unreadable: Unreadable) {
+        self.more += unreadable.count - unreadable.rows.len() as u64;
+        for row in unreadable.rows {
+            self.differ(row.table, row.key, row.problem);
+        }
+    }
+
+    /// Something of `pipeline_state`, or none and a difference if a row of it cannot be read.
+    fn readable<T>(&mut self, read: Result<T, Error>) -> Result<Option<T>, Error> {
+        match read {
+            Err(Error::Row(problem)) => {
+                self.differ(table::STATE, "pending hours", problem);
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
+
+    /// Whether as many differences are kept as there may be.
+    fn is_full(&self) -> bool {
+        self.differences.len() >= DIFFERENCES_MAX
+    }
 }
 
 /// Collects differences, and counts those that are too many to keep.
@@ -178,13 +204,11 @@ pub async fn verify(
     options: &VerifyOptions,
     control: &Control,
 ) -> Result<VerifyReport, Error> {
-    let all: Vec<_> = file_ledgers(&**store)
-        .await?
-        .into_values()
-        .flatten()
-        .collect();
-    let runs = runs(&**store).await?;
-    let mut report = VerifyReport::default();
+    let (mut report, mut unreadable) = (VerifyReport::default(), Unreadable::default());
+    let ledgers = readable_file_ledgers(&**store, &mut unreadable).await?;
+    let all: Vec<_> = ledgers.into_values().flatten().collect();
+    let runs = readable_runs(&**store, &mut unreadable).await?;
+    report.differ_unreadable(unreadable);
     let asked = |ledger: &&FileLedger| {
         options.run.as_ref().is_none_or(|run| *run == ledger.run)
             && options
@@ -196,14 +220,13 @@ pub async fn verify(
     balance(&all, &runs, options, &mut report);
     let found = match options.depth {
         Depth::Sample(_) => None,
-        Depth::Store | Depth::Full => Some(store::read(stages, store, control).await?),
+        Depth::Store | Depth::Full => Some(store::read(stages, store, &mut report, control).await?),
     };
     if let Some(found) = &found {
         (report.facts, report.timeline, report.letters) =
             (found.facts, found.timeline.rows, found.letters);
-        let open = open(&**store, &runs, &all).await?;
+        let open = open(&**store, &runs, &all, &mut report).await?;
         store::check_timeline(stages, store, found, &open, &mut report, control).await?;
-        store::check_letters(found, &mut report);
     }
     for ledger in all.iter().filter(asked) {
         let is_superseded = all.iter().any(|later| supersedes(later, ledger));
@@ -231,6 +254,7 @@ async fn open(
     store: &dyn Store,
     runs: &[Run],
     ledgers: &[FileLedger],
+    report: &mut VerifyReport,
 ) -> Result<store::Open, Error> {
     let is_over = |run: &Run| matches!(run.status, RunStatus::Done | RunStatus::Damaged);
     let open_runs = runs.iter().filter(|run| !is_over(run));
@@ -246,11 +270,9 @@ async fn open(
     let hours = if names.is_empty() {
         BTreeSet::new()
     } else {
-        let hours = marks(store).await?;
-        hours
-            .hours()
-            .map(|hour| hour.to_string().into_bytes())
-            .collect()
+        let marks = report.readable(marks(store).await)?.unwrap_or_default();
+        let hours = marks.hours();
+        hours.map(|hour| hour.to_string().into_bytes()).collect()
     };
     Ok(store::Open {
         checkpoints: ledgers.iter().map(checkpoint).collect(),
@@ -291,7 +313,7 @@ fn supersedes(later: &FileLedger, ledger: &FileLedger) -> bool {
 
 /// Checks that every ledger balances, and that runs are the sum of their inputs.
 fn balance(all: &[FileLedger], runs: &[Run], options: &VerifyOptions, report: &mut VerifyReport) {
-    const STATE: &str = rowmill_model::columns::table::STATE;
+    const STATE: &str = table::STATE;
     for ledger in all.iter().filter(|ledger| !ledger.ledger.is_balanced()) {
         let key = format!("{} in {}", ledger.file, ledger.run);
         report.differ(STATE, key, "the ledger does not balance");

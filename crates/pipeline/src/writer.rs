@@ -18,6 +18,7 @@ use crate::file_ledger::FileLedger;
 use crate::marks::Marker;
 use crate::open_file::OpenFile;
 use crate::refused;
+use crate::stages::Stages;
 
 /// Writes batches, some at once, while the next is being collected.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ struct Written {
 /// Where batches go, and what they come from.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
+    pub(crate) stages: Arc<Stages>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) files: Arc<[OpenFile]>,
     pub(crate) marker: Arc<Marker>,
@@ -183,8 +185,8 @@ impl Target {
             // Letters first: a record is never nowhere.
             let instead = refused::letters(self, &mut batch, &facts, &refused);
             self.store.apply_all(table::DEAD_LETTERS, instead).await?;
-            let rows = refused.keys().copied();
-            refused::remove(&*self.store, &facts, &timeline, rows).await?;
+            let (stages, store) = (&self.stages, &*self.store);
+            refused::take_back(stages, store, &facts, &timeline, &refused).await?;
         }
         self.marker.mark(&batch.hours).await?;
         batch.facts = emptied(facts);

@@ -1,5 +1,7 @@
 //! The arguments of aggregating, asking, and deleting.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use rowmill_model::Grain;
 use rowmill_model::columns::table;
@@ -171,9 +173,12 @@ impl CountTable {
 
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArguments {
-    /// The user whose events, timeline rows and dead letters are deleted
-    #[arg(long, value_name = "USER")]
-    pub(crate) user: String,
+    /// A user whose events, timeline rows and dead letters are deleted; may be repeated
+    #[arg(long, value_name = "USER", required_unless_present = "users")]
+    pub(crate) user: Vec<String>,
+    /// A file that names such users, one a line: dead letters are read once for all of them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) users: Option<PathBuf>,
     /// Do it: without this nothing is deleted
     #[arg(long)]
     pub(crate) yes: bool,

@@ -1,7 +1,9 @@
-//! `delete`: everything there is of a user.
+//! `delete`: everything there is of some users.
+
+use std::collections::BTreeSet;
 
 use anyhow::Result;
-use rowmill_pipeline::{DeleteOptions, DeleteReport, delete_user};
+use rowmill_pipeline::{DeleteOptions, DeleteReport, delete_users};
 use serde_json::json;
 
 use crate::arguments::{DeleteArguments, Global};
@@ -10,7 +12,7 @@ use crate::job::Job;
 use crate::printer::{Printer, counted};
 use crate::session;
 
-/// Deletes a user, or says what there is to delete.
+/// Deletes users, or says what there is to delete.
 pub(crate) async fn run(
     global: &Global,
     arguments: &DeleteArguments,
@@ -19,18 +21,33 @@ pub(crate) async fn run(
     let stages = session::stages(global)?;
     let store = session::existing_store(global).await?;
     let options = DeleteOptions {
-        user_id: arguments.user.clone(),
+        user_ids: user_ids(arguments)?,
         name: session::process_name(),
         dry_run: arguments.dry_run || !arguments.yes,
     };
     let job = Job::start("deleting", printer);
-    let report = delete_user(&stages, &store.store, &options, job.control()).await?;
+    let report = delete_users(&stages, &store.store, &options, job.control()).await?;
     drop(job);
     print(report, options.dry_run, printer)?;
     if options.dry_run && !arguments.dry_run {
         return Err(UsageError("nothing was deleted; --yes does it".to_owned()).into());
     }
     Ok(ExitStatus::Done)
+}
+
+/// The users that were named, by options and in a file.
+fn user_ids(arguments: &DeleteArguments) -> Result<BTreeSet<String>> {
+    let mut user_ids: BTreeSet<_> = arguments.user.iter().cloned().collect();
+    if let Some(path) = &arguments.users {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| UsageError(format!("{}: {error}", path.display())))?;
+        let lines = text.lines().filter(|line| !line.is_empty());
+        user_ids.extend(lines.map(str::to_owned));
+        if user_ids.is_empty() {
+            return Err(UsageError(format!("{}: it names no user", path.display())).into());
+        }
+    }
+    Ok(user_ids)
 }
 
 fn print(report: DeleteReport, is_dry: bool, printer: &mut Printer) -> std::io::Result<()> {
@@ -56,7 +73,7 @@ fn print(report: DeleteReport, is_dry: bool, printer: &mut Printer) -> std::io::
     if unclear > 0 {
         let unclear = counted(unclear, "dead letter");
         printer.say(&format!(
-            "{unclear} cannot be read and may be of the user: see `rowmill dlq list`, and `rowmill dlq purge`"
+            "{unclear} cannot be read and may be of a user to delete: see `rowmill dlq list`, and `rowmill dlq purge`"
         ));
     }
     Ok(())

@@ -5,24 +5,26 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::path::Path;
 
 use anyhow::Result;
-use futures::TryStreamExt as _;
 use rowmill_ingest::Format as InputFormat;
 use rowmill_pipeline::{
-    Control, DeadLetter, LetterFilter, LetterStats, ReplayOptions, ReplayReport, Sheet, Stages,
-    export_letters, letter, letter_stats, letters, purge_letters, replay,
+    Control, DeadLetter, LetterFilter, LetterStats, Letters, ReplayOptions, ReplayReport, Sheet,
+    Stages, Unreadable, export_letters, letter, letter_reasons, letter_stats, letters,
+    letters_without_raw, purge_letters, replay,
 };
 use rowmill_store::Store;
 use serde_json::json;
 
 use super::ledger;
 use crate::arguments::{
-    Dlq, ExportLetters, Global, LetterFilterArguments, ListLetters, PurgeArguments, ReplayArguments,
+    Dlq, ExportLetters, Format, Global, LetterFilterArguments, ListLetters, PurgeArguments,
+    ReplayArguments,
 };
 use crate::exit::{ExitStatus, INTERRUPTED, UsageError};
 use crate::job::Job;
 use crate::output::OutputFile;
 use crate::printer::{Listing, Printer, counted, grouped};
 use crate::session;
+use crate::unreadable;
 
 /// Does what is to be done with dead letters.
 pub(crate) async fn run(global: &Global, dlq: &Dlq, printer: &mut Printer) -> Result<ExitStatus> {
@@ -36,15 +38,15 @@ pub(crate) async fn run(global: &Global, dlq: &Dlq, printer: &mut Printer) -> Re
     };
     let store = &opened.store;
     match dlq {
-        Dlq::List(arguments) => list(&**store, arguments, printer).await?,
+        Dlq::List(arguments) => return list(&**store, arguments, printer).await,
         Dlq::Show(arguments) => show(&letter(&**store, &arguments.key).await?, printer)?,
         Dlq::Stats(filter) => {
-            let job = Job::start("counting", printer);
-            let found = job.reading(letter_stats(&**store, &of(filter))).await?;
-            drop(job);
+            let found = count(&**store, &of(filter), printer).await?;
             stats(&found, printer)?;
+            printer.finish()?;
+            return Ok(unreadable::end(&found.unreadable, printer));
         }
-        Dlq::Export(arguments) => export(&**store, arguments, printer).await?,
+        Dlq::Export(arguments) => return export(&**store, arguments, printer).await,
         Dlq::Purge(arguments) => return purge(&**store, arguments, printer).await,
         Dlq::Replay(arguments) => {
             let stages = session::stages(global)?;
@@ -73,33 +75,66 @@ fn of(arguments: &LetterFilterArguments) -> LetterFilter {
     }
 }
 
-async fn list(store: &dyn Store, arguments: &ListLetters, printer: &mut Printer) -> Result<()> {
+async fn count(store: &dyn Store, filter: &LetterFilter, printer: &Printer) -> Result<LetterStats> {
+    let job = Job::start("counting", printer);
+    job.reading(letter_stats(store, filter, job.control()))
+        .await
+}
+
+async fn list(
+    store: &dyn Store,
+    arguments: &ListLetters,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
+    let filter = of(&arguments.filter);
+    let mut found = match printer.format() {
+        Some(Format::Json | Format::Jsonl) => letters(store, &filter)?,
+        _ => letters_without_raw(store, &filter)?,
+    };
     let job = Job::printing("listing");
     let columns = ["place", "wrong", "attempts", "first seen", "key"].map(str::to_owned);
     let mut listing = printer.listing(Sheet {
         columns: columns.to_vec(),
     })?;
-    let work = print_letters(store, arguments, &mut listing);
+    let work = print_letters(&mut found, arguments.limit, &mut listing);
     let done = job.reading(work).await;
     let shown = listing.finish()?;
     let has_more = done?;
     if shown == 0 && printer.is_for_people() {
         printer.say("no dead letters");
+        say_reasons(store, &filter, &job, printer).await?;
     } else if has_more && printer.is_for_people() {
         printer.say("there are more; see --limit, or count them with `rowmill dlq stats`");
+    }
+    Ok(unreadable::end(found.unreadable(), printer))
+}
+
+/// Says which reasons there are, to whoever asked for one that there is not.
+async fn say_reasons(
+    store: &dyn Store,
+    filter: &LetterFilter,
+    job: &Job,
+    printer: &Printer,
+) -> Result<()> {
+    if filter.reason.is_none() || printer.is_quiet() {
+        return Ok(());
+    }
+    let others = LetterFilter {
+        reason: None,
+        ..filter.clone()
+    };
+    let reasons = job.reading(letter_reasons(store, &others)).await?;
+    if !reasons.is_empty() {
+        let reasons: Vec<_> = reasons.into_iter().collect();
+        printer.hint(&format!("the reasons there are: {}", reasons.join(", ")));
     }
     Ok(())
 }
 
 /// Prints as many letters as were asked for, and says whether there are more.
-async fn print_letters(
-    store: &dyn Store,
-    arguments: &ListLetters,
-    listing: &mut Listing<'_>,
-) -> Result<bool> {
-    let mut found = letters(store, &of(&arguments.filter))?;
-    while let Some(letter) = found.try_next().await? {
-        if listing.rows() == arguments.limit {
+async fn print_letters(found: &mut Letters, limit: u64, listing: &mut Listing<'_>) -> Result<bool> {
+    while let Some(letter) = found.next().await? {
+        if listing.rows() == limit {
             return Ok(true);
         }
         listing.texts(row(&letter), || letter.to_json())?;
@@ -175,6 +210,7 @@ fn stats(stats: &LetterStats, printer: &mut Printer) -> Result<()> {
             "oldest": time(stats.oldest),
             "newest": time(stats.newest),
             "attempts_max": stats.attempts_max,
+            "unreadable": stats.unreadable.count,
         }))?);
     }
     printer.line(&format!("letters     {}", grouped(stats.letters)))?;
@@ -202,16 +238,20 @@ fn stats(stats: &LetterStats, printer: &mut Printer) -> Result<()> {
     Ok(())
 }
 
-async fn export(store: &dyn Store, arguments: &ExportLetters, printer: &mut Printer) -> Result<()> {
+async fn export(
+    store: &dyn Store,
+    arguments: &ExportLetters,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
     let (filter, raw) = (of(&arguments.filter), arguments.raw);
-    let count = match &arguments.out {
+    let (count, unreadable) = match &arguments.out {
         Some(path) => {
             let job = Job::start("exporting", printer);
             let mut out = OutputFile::create(path)?;
             let work = write_letters(store, &filter, raw, &mut out, job.control());
-            let count = job.reading(work).await?;
+            let written = job.reading(work).await?;
             out.finish()?;
-            count
+            written
         }
         None => {
             let job = Job::printing("exporting");
@@ -226,7 +266,8 @@ async fn export(store: &dyn Store, arguments: &ExportLetters, printer: &mut Prin
             path.display()
         ));
     }
-    Ok(())
+    printer.finish()?;
+    Ok(unreadable::end(&unreadable, printer))
 }
 
 async fn write_letters(
@@ -235,9 +276,9 @@ async fn write_letters(
     raw: bool,
     out: &mut (dyn Write + Send),
     control: &Control,
-) -> Result<u64> {
+) -> Result<(u64, Unreadable)> {
     if raw {
-        write_raw(store, filter, out).await
+        write_raw(store, filter, out, control).await
     } else {
         Ok(export_letters(store, filter, out, control).await?)
     }
@@ -248,30 +289,42 @@ async fn write_raw(
     store: &dyn Store,
     filter: &LetterFilter,
     out: &mut (dyn Write + Send),
-) -> Result<u64> {
-    let shape = |letter: DeadLetter| (letter.format == InputFormat::Csv, letter.columns);
-    let mut shapes = letters(store, filter)?.map_ok(shape);
-    let Some(first) = shapes.try_next().await? else {
-        return Ok(0);
-    };
-    while let Some(other) = shapes.try_next().await? {
-        if other != first {
-            return Err(UsageError(MIXED.to_owned()).into());
-        }
-    }
-    if let (_, Some(columns)) = &first {
+    control: &Control,
+) -> Result<(u64, Unreadable)> {
+    if let Some(columns) = header(store, filter, control).await? {
         let mut header = csv::Writer::from_writer(&mut *out);
         header.write_record(columns)?;
         header.flush()?;
     }
     let (mut found, mut count) = (letters(store, filter)?, 0);
-    while let Some(letter) = found.try_next().await? {
+    while let Some(letter) = found.next().await? {
+        control.check()?;
         out.write_all(&letter.raw)?;
         out.write_all(b"\n")?;
         count += 1;
     }
     out.flush()?;
-    Ok(count)
+    Ok((count, found.unreadable().clone()))
+}
+
+/// The header of the letters that are meant, if they are CSV with one. All must be of one format and header.
+async fn header(
+    store: &dyn Store,
+    filter: &LetterFilter,
+    control: &Control,
+) -> Result<Option<Vec<String>>> {
+    let shape = |letter: DeadLetter| (letter.format == InputFormat::Csv, letter.columns);
+    let mut found = letters_without_raw(store, filter)?;
+    let Some(first) = found.next().await?.map(shape) else {
+        return Ok(None);
+    };
+    while let Some(other) = found.next().await? {
+        control.check()?;
+        if shape(other) != first {
+            return Err(UsageError(MIXED.to_owned()).into());
+        }
+    }
+    Ok(first.1)
 }
 
 const MIXED: &str = "the letters come from files of different formats or columns, which cannot stand in one file; choose with --source";
@@ -314,7 +367,7 @@ async fn try_again(
         printer.say(INTERRUPTED);
         return Ok(ExitStatus::Interrupted);
     }
-    Ok(ExitStatus::Done)
+    Ok(unreadable::end(&report.unreadable, printer))
 }
 
 fn print_replay(report: &ReplayReport, dry_run: bool, printer: &mut Printer) -> Result<()> {
@@ -333,6 +386,7 @@ fn print_replay(report: &ReplayReport, dry_run: bool, printer: &mut Printer) -> 
             "ledger": report.ledger,
             "dry_run": dry_run,
             "interrupted": report.interrupted,
+            "unreadable": report.unreadable.count,
         }))?);
     }
     let passes = if dry_run { "would pass" } else { "passed" };
@@ -365,10 +419,7 @@ async fn purge(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     let filter = of(&arguments.filter);
-    let job = Job::start("counting", printer);
-    let count = job.reading(letter_stats(store, &filter)).await?.letters;
-    // Whoever is asked sees no bar.
-    drop(job);
+    let count = count(store, &filter, printer).await?.letters;
     if arguments.dry_run || count == 0 {
         let count = counted(count, "dead letter");
         printer.line(&format!("{count} would be removed"))?;
@@ -381,22 +432,28 @@ async fn purge(
     }
     let mut archive = arguments.archive.as_deref().map(new_file).transpose()?;
     let mut keep = |letters: &[DeadLetter]| match &mut archive {
-        Some(file) => {
-            for letter in letters {
-                writeln!(file, "{}", letter.to_json())?;
-            }
-            file.sync_data()
-        }
+        Some(file) => archive_letters(file, letters),
         None => Ok(()),
     };
     let job = Job::start("purging", printer);
-    let removed = purge_letters(store, &filter, &mut keep, job.control()).await?;
+    let (removed, unreadable) = purge_letters(store, &filter, &mut keep, job.control()).await?;
     drop(job);
     printer.line(&format!("removed {}", counted(removed, "dead letter")))?;
     if let Some(path) = &arguments.archive {
         printer.say(&format!("they are kept in {}", path.display()));
     }
-    Ok(ExitStatus::Done)
+    printer.finish()?;
+    Ok(unreadable::end(&unreadable, printer))
+}
+
+/// Writes letters to an archive, and waits until they are on the disk.
+fn archive_letters(file: &File, letters: &[DeadLetter]) -> io::Result<()> {
+    let mut lines = io::BufWriter::with_capacity(256 << 10, file);
+    for letter in letters {
+        writeln!(lines, "{}", letter.to_json())?;
+    }
+    lines.flush()?;
+    file.sync_data()
 }
 
 /// A file that did not exist: an archive replaces nothing.

@@ -9,6 +9,7 @@ use crate::job::Job;
 use crate::output::OutputFile;
 use crate::printer::{Printer, grouped};
 use crate::session;
+use crate::unreadable;
 
 /// Writes a whole table for other tools.
 pub(crate) async fn run(
@@ -29,7 +30,7 @@ pub(crate) async fn run(
     };
     let stages = session::stages(global)?;
     let store = session::existing_store(global).await?;
-    let rows = match &arguments.out {
+    let report = match &arguments.out {
         None => {
             let job = Job::printing("exporting");
             let (out, control) = (printer.out(), job.control());
@@ -41,13 +42,15 @@ pub(crate) async fn run(
             let mut out = OutputFile::create(path)?;
             let control = job.control();
             let work = export(&stages, &*store.store, table, format, &mut out, control);
-            let rows = job.reading(work).await?;
+            let report = job.reading(work).await?;
             out.finish()?;
-            rows
+            report
         }
     };
     if let Some(path) = &arguments.out {
-        printer.say(&format!("{} rows in {}", grouped(rows), path.display()));
+        let rows = grouped(report.rows);
+        printer.say(&format!("{rows} rows in {}", path.display()));
     }
-    Ok(ExitStatus::Done)
+    printer.finish()?;
+    Ok(unreadable::end(&report.unreadable, printer))
 }

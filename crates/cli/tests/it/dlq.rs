@@ -47,6 +47,7 @@ fn letters_are_listed_and_shown() {
     exit 0
     -- stderr
     no dead letters
+      hint: the reasons there are: one_of, required, type
     ");
     assert_snapshot!(check(&folder, &["dlq", "stats", "--source", "*.csv"]), @r"
     exit 0
@@ -102,7 +103,7 @@ fn letters_are_exported() {
     assert_snapshot!(check(&folder, &["dlq", "export", "--source", "plays.jsonl"]), @r#"
     exit 0
     -- stdout
-    {"attempts":1,"columns":null,"config_hash":"ea7e6f42566951b4","cut":false,"first_seen":"TIME","format":"jsonl","key":"plays.jsonl#00000000000000000570#c6060ff3dbcc1a5d94276ff25889ecce","length":93,"line":5,"offset":570,"raw":"{\"userId\":\"\",\"ts\":1542295427796,\"page\":\"Home\",\"sessionId\":6,\"itemInSession\":1,\"level\":\"gold\"}","reasons":[{"field":"user_id","message":"`userId` is missing or empty","reason":"required","severity":"reject"},{"field":"level","message":"\"gold\" is none of \"free\", \"paid\"","reason":"one_of","severity":"reject","value":"gold"}],"record":5,"run":"RUN","source":"plays.jsonl","stage":"quality"}
+    {"attempts":1,"columns":null,"config_hash":"ea7e6f42566951b4","cut":false,"first_seen":"TIME","format":"jsonl","key":"plays.jsonl#00000000000000000570#c6060ff3dbcc1a5d94276ff25889ecce","length":93,"line":5,"offset":570,"raw":"{\"userId\":\"\",\"ts\":1542295427796,\"page\":\"Home\",\"sessionId\":6,\"itemInSession\":1,\"level\":\"gold\"}","reasons":[{"field":"user_id","message":"`userId` is missing or empty","reason":"required","severity":"reject"},{"field":"level","message":"\"gold\" is none of \"free\", \"paid\"","reason":"one_of","severity":"reject","value":"gold"}],"record":5,"run":"RUN","source":"plays.jsonl","stage":"quality","user_id":null}
     "#);
     assert_snapshot!(check(&folder, &["dlq", "export", "--raw", "--source", "plays.csv", "--out", "bad.csv"]), @r"
     exit 0
@@ -161,7 +162,7 @@ fn letters_are_tried_again() {
     assert_snapshot!(with(&["dlq", "replay", "--dry-run", "--limit", "1", "--format", "json"]), @r#"
     exit 0
     -- stdout
-    {"by_reason":{"type timestamp":{"passed":0,"tried":1}},"dry_run":true,"interrupted":false,"ledger":{"bytes":{"duplicate":0,"filtered":0,"read":32,"rejected":32,"written":0},"duplicate":0,"filtered":0,"read":1,"rejected_by_reason":{"type":1},"violations":[{"count":1,"reason":"type","severity":"reject","subject":"timestamp"}],"written":0},"passed":0,"tried":1}
+    {"by_reason":{"type timestamp":{"passed":0,"tried":1}},"dry_run":true,"interrupted":false,"ledger":{"bytes":{"duplicate":0,"filtered":0,"read":32,"rejected":32,"written":0},"duplicate":0,"filtered":0,"read":1,"rejected_by_reason":{"type":1},"violations":[{"count":1,"reason":"type","severity":"reject","subject":"timestamp"}],"written":0},"passed":0,"tried":1,"unreadable":0}
     "#);
     assert_snapshot!(with(&["dlq", "replay", "--rate", "1000"]), @r"
     exit 0
@@ -262,4 +263,66 @@ fn purging_asks_first_and_can_archive() {
      transform  1
     ");
     assert!(run(folder.path(), &["verify"]).status.success());
+}
+
+/// A list of users is deleted in one pass.
+#[test]
+fn users_of_a_file_are_deleted_together() {
+    let folder = filled();
+    std::fs::write(folder.path().join("users.txt"), "7\n\n9\n").unwrap();
+    assert_snapshot!(check(&folder, &["delete", "--users", "users.txt", "--user", "8", "--yes"]), @r"
+    exit 0
+    -- stdout
+    deleted 3 events of 2 hours, and 2 dead letters
+    -- stderr
+    `rowmill aggregate` makes the aggregates of these hours anew
+    1 dead letter cannot be read and may be of a user to delete: see `rowmill dlq list`, and `rowmill dlq purge`
+    ");
+    assert_snapshot!(check(&folder, &["dlq", "list"]), @r"
+    exit 0
+    -- stdout
+     place  wrong  attempts  first seen  key
+     plays.jsonl:5  required user_id, one_of level  1  TIME  plays.jsonl#00000000000000000570#c6060ff3dbcc1a5d94276ff25889ecce
+    ");
+    std::fs::write(folder.path().join("nobody.txt"), "\n").unwrap();
+    assert_snapshot!(check(&folder, &["delete", "--users", "nobody.txt", "--yes"]), @r"
+    exit 2
+    -- stderr
+    rowmill: nobody.txt: it names no user
+    ");
+    assert_eq!(
+        run(folder.path(), &["delete", "--yes"]).status.code(),
+        Some(2)
+    );
+}
+
+/// Rows that cannot be read are told at the end, with exit code 1, or 4 of `verify`; everything else is done.
+#[test]
+fn rows_that_cannot_be_read_are_listed() {
+    let folder = filled();
+    let other = ["--set", "fields.session_id.type='bool'"];
+    let command = |arguments: &[&'static str]| check(&folder, &[&other, arguments].concat());
+    assert_snapshot!(command(&["export", "facts"]), @r"
+    exit 1
+    -- stdout
+    user_id,timestamp,event_id,event_type,artist,auth,first_name,gender,item_in_session,last_name,length,level,location,method,registration,session_id,song,status,user_agent,unknown,quality_status,quality_warnings
+    -- stderr
+    rowmill: 3 rows cannot be read
+      events_fact 7#09221829745026979807#5.1: holds no valid session_id: a cell of 8 bytes holds no bool
+      events_fact 7#09221829745027979807#5.0: holds no valid session_id: a cell of 8 bytes holds no bool
+      events_fact 8#09221829741426979807#6.0: holds no valid session_id: a cell of 8 bytes holds no bool
+    ");
+    assert_snapshot!(command(&["verify"]), @r"
+    exit 4
+    -- stdout
+     run  file  written  verdict
+     RUN  plays.csv  0  proved
+     RUN  plays.jsonl  3  proved
+    read: 3 facts, 3 timeline rows, 3 dead letters
+    events_fact 7#09221829745026979807#5.1: holds no valid session_id: a cell of 8 bytes holds no bool
+    events_fact 7#09221829745027979807#5.0: holds no valid session_id: a cell of 8 bytes holds no bool
+    events_fact 8#09221829741426979807#6.0: holds no valid session_id: a cell of 8 bytes holds no bool
+    -- stderr
+    rowmill: 3 differences
+    ");
 }

@@ -353,8 +353,11 @@ fn every_record_of_nasty_files_is_somewhere() {
                 .unwrap();
             let content = std::fs::read(&name).unwrap();
             let mut places = BTreeMap::new();
-            let found = letters(&*store, &LetterFilter::default()).unwrap();
-            let found: Vec<_> = futures::TryStreamExt::try_collect(found).await.unwrap();
+            let mut of_store = letters(&*store, &LetterFilter::default()).unwrap();
+            let mut found = Vec::new();
+            while let Some(letter) = of_store.next().await.unwrap() {
+                found.push(letter);
+            }
             for letter in &found {
                 let start = usize::try_from(letter.position.offset).unwrap();
                 assert_eq!(

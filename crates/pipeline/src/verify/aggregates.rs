@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures::TryStreamExt as _;
 use futures::stream::{BoxStream, StreamExt as _};
 use rowmill_aggregate::{Period, Straight, StraightRows};
+use rowmill_model::Row;
 use rowmill_model::columns::{family, table};
-use rowmill_model::{Row, StoredEvent};
 use rowmill_rowkey::{AggregateKey, Date, Hour, KeyRange, SESSIONS_DIMENSION, TOP_DIMENSION};
 use rowmill_store::{Error as StoreError, Scan, Store};
 
@@ -15,10 +15,11 @@ use super::{Difference, Differences};
 use crate::aggregate::{Merging, Source, row_error};
 use crate::control::Control;
 use crate::error::Error;
-use crate::marks::marks;
+use crate::marks::{Marks, marks};
 use crate::parts::each_part;
 use crate::spool::{Room, Spool};
 use crate::stages::Stages;
+use crate::unreadable::{Unreadable, read_event, shown_key};
 
 /// Which aggregates to verify, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,22 @@ impl VerifyAggregatesReport {
     pub fn is_proved(&self) -> bool {
         self.differences.is_empty()
     }
+
+    fn differ(&mut self, table: &'static str, key: impl Into<String>, problem: impl Into<String>) {
+        let mut differences = Differences {
+            kept: &mut self.differences,
+            more: &mut self.more,
+        };
+        differences.add(table, key, problem);
+    }
+
+    /// Takes rows that cannot be read for differences.
+    fn differ_unreadable(&mut self, unreadable: Unreadable) {
+        self.more += unreadable.count - unreadable.rows.len() as u64;
+        for row in unreadable.rows {
+            self.differ(row.table, row.key, row.problem);
+        }
+    }
 }
 
 /// How many parts of the facts are read at once, each with a share of the memory.
@@ -83,11 +100,19 @@ pub async fn verify_aggregates(
         async move { fold(&stages, &store, options, range, &room, &control).await }
     });
     let (mut spools, mut facts) = (Vec::new(), 0);
-    for (of_part, count) in parts.await? {
+    let mut report = VerifyAggregatesReport::default();
+    for (of_part, count, unreadable) in parts.await? {
         spools.extend(of_part);
         facts += count;
+        report.differ_unreadable(unreadable);
     }
-    let pending = marks(&**store).await?;
+    let pending = match marks(&**store).await {
+        Err(Error::Row(problem)) => {
+            report.differ(table::STATE, "pending hours", problem);
+            Marks::default()
+        }
+        marks => marks?,
+    };
     let pending = pending.hours().map(Hour::date);
     let mut comparison = Comparison {
         stored: stored(&**store, options, AggregateKey::of_events()),
@@ -96,7 +121,7 @@ pub async fn verify_aggregates(
         report: VerifyAggregatesReport {
             facts,
             pending: pending.filter(|date| options.holds(*date)).count() as u64,
-            ..VerifyAggregatesReport::default()
+            ..report
         },
     };
     let expected = comparison.compare_groups(stages, &spools).await?;
@@ -143,7 +168,7 @@ fn stored(
     store.scan(table::AGGREGATE, scan).fuse().boxed()
 }
 
-/// Every bucket that a part of the facts gives.
+/// Every bucket that a part of the facts gives, how many facts they are, and those that cannot be read.
 async fn fold(
     stages: &Arc<Stages>,
     store: &Arc<dyn Store>,
@@ -151,9 +176,10 @@ async fn fold(
     range: KeyRange,
     room: &Room,
     control: &Control,
-) -> Result<(Vec<Spool>, u64), Error> {
+) -> Result<(Vec<Spool>, u64, Unreadable), Error> {
     let mut straight = Straight::new(&stages.plan);
     let (mut spools, mut count) = (Vec::new(), 0);
+    let mut unreadable = Unreadable::default();
     let scan = Scan::range(range).with_families([family::EVENT_DATA, family::METADATA]);
     let mut rows = store.scan(table::FACT, scan.with_latest_only());
     loop {
@@ -165,14 +191,18 @@ async fn fold(
             spools.push(spool);
         }
         let Some(row) = row else {
-            return Ok((spools, count));
+            return Ok((spools, count, unreadable));
         };
         control.check()?;
-        let stored = StoredEvent::read(&row, &stages.pipeline).map_err(row_error)?;
-        let observation = stages.plan.observe_event(&stored.event);
-        straight.add(&observation, &|period| options.holds_period(period));
         control.advance(0, 1);
         count += 1;
+        match read_event(&row, &stages.pipeline) {
+            Ok(stored) => {
+                let observation = stages.plan.observe_event(&stored.event);
+                straight.add(&observation, &|period| options.holds_period(period));
+            }
+            Err(problem) => unreadable.add(table::FACT, row.key(), problem),
+        }
     }
 }
 
@@ -221,18 +251,23 @@ impl Comparison {
                 let Some(row) = self.stored.try_next().await? else {
                     return Ok(None);
                 };
-                if let Some(row) = self.of_options(row)? {
-                    return Ok(Some(row));
+                match AggregateKey::decode(row.key()) {
+                    Ok(key) => {
+                        let date = key.date;
+                        if let Some(row) = self.of_options(row, date) {
+                            return Ok(Some(row));
+                        }
+                    }
+                    Err(error) => self.differ(&row, &error.to_string()),
                 }
             },
         }
     }
 
     /// What of a stored row is to be compared; none if nothing is.
-    fn of_options(&self, row: Row) -> Result<Option<Row>, Error> {
-        let date = AggregateKey::decode(row.key()).map_err(row_error)?.date;
+    fn of_options(&self, row: Row, date: Date) -> Option<Row> {
         if self.options.holds_period(Period::Week(date)) {
-            return Ok(Some(row));
+            return Some(row);
         }
         let others = row
             .cells()
@@ -240,9 +275,9 @@ impl Comparison {
         let others: Vec<_> = others.collect();
         let has_figures = others.iter().any(|cell| cell.family != family::METADATA);
         let key = row.key().to_vec();
-        Ok(has_figures
+        has_figures
             .then(|| rowmill_model::RowBuilder::build(key, others))
-            .flatten())
+            .flatten()
     }
 
     /// Compares a row that is to be expected with what is stored, after all that should not be there before it.
@@ -316,12 +351,7 @@ impl Comparison {
     }
 
     fn differ(&mut self, row: &Row, problem: &str) {
-        let key = String::from_utf8_lossy(row.key()).into_owned();
-        let report = &mut self.report;
-        let mut differences = Differences {
-            kept: &mut report.differences,
-            more: &mut report.more,
-        };
-        differences.add(table::AGGREGATE, key, problem);
+        let key = shown_key(row.key());
+        self.report.differ(table::AGGREGATE, key, problem);
     }
 }

@@ -1,12 +1,13 @@
 //! A ledger proved from its source: the input is read once more, and each row that it gives is looked up.
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
+use futures::stream::{self, StreamExt as _};
 use rowmill_ingest::{Chunk, Format};
 use rowmill_model::columns::{fact, family, table};
-use rowmill_model::{EventIdSpec, Row};
+use rowmill_model::{EventIdSpec, MutationBatch, Row};
 use rowmill_objects::Endpoint;
 use rowmill_quality::Seen;
 use rowmill_rowkey::{DeadLetterKey, FactKey, ResolvedKey};
@@ -14,7 +15,7 @@ use rowmill_store::{Scan, Store};
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::store::{look_up, shown};
+use super::store::{Cells, look_up};
 use super::{Depth, VerifyOptions, VerifyReport};
 use crate::content::{Relation, compare_content};
 use crate::control::Control;
@@ -28,6 +29,7 @@ use crate::open_file::OpenFile;
 use crate::process::process_chunk;
 use crate::runs::RunKind;
 use crate::stages::Stages;
+use crate::unreadable::shown_key;
 
 /// What reading the source came to.
 #[derive(Debug)]
@@ -62,6 +64,13 @@ enum Expected {
 /// How many records are looked up together.
 const LOOKUP_RECORDS: usize = 500;
 
+/// How many events may be missing before they are looked for at other times of their users.
+const MISSING_MAX: usize = 10_000;
+
+/// How many users are looked through in one scan, and how many such scans work at once.
+const USERS_TOGETHER: usize = 250;
+const SCANS_AT_ONCE: usize = 4;
+
 /// Proves a ledger from its source: all of it, or a sample.
 pub(super) async fn prove(
     stages: &Arc<Stages>,
@@ -90,14 +99,19 @@ pub(super) async fn prove(
         natural_ids: matches!(stages.pipeline.event.event_id, EventIdSpec::Natural(_)),
         events: 0,
         rewritten: 0,
+        missing: Vec::new(),
         report,
         is_different: false,
+        control,
     };
     while let Some(records) = records.recv().await {
-        control.check()?;
-        control.advance(0, records.len() as u64);
-        lookup.take(&records).await?;
+        for records in records.chunks(LOOKUP_RECORDS) {
+            control.check()?;
+            control.advance(0, records.len() as u64);
+            lookup.take(records).await?;
+        }
     }
+    lookup.find_missing().await?;
     match reading.await.expect("reading a source does not panic") {
         Err(why) => Ok(Proof::Impossible(why)),
         Ok(()) if lookup.is_different => Ok(Proof::Different),
@@ -292,24 +306,41 @@ struct Lookup<'a> {
     natural_ids: bool,
     events: u64,
     rewritten: u64,
+    /// Keys of events that are not there, and may be at another time of their user.
+    missing: Vec<Vec<u8>>,
     report: &'a mut VerifyReport,
     is_different: bool,
+    control: &'a Control,
 }
+
+/// A fact that was looked up: what tells who wrote it, and whether it is as it was written.
+struct FoundFact {
+    source: Vec<u8>,
+    batch: Vec<u8>,
+    cells: u128,
+}
+
+impl FoundFact {
+    fn of(row: &Row, scratch: &mut MutationBatch) -> Self {
+        let text = |name: &str| {
+            let value = row.value(family::METADATA, name.as_bytes());
+            value.unwrap_or_default().to_vec()
+        };
+        Self {
+            source: text(fact::SOURCE),
+            batch: text(fact::BATCH),
+            cells: RowHash::of_row(row, scratch).cells,
+        }
+    }
+}
+
+type Facts = BTreeMap<Vec<u8>, FoundFact>;
+/// By key, the hash of the cells.
+type Timelines = BTreeMap<Vec<u8>, u128>;
 
 impl Lookup<'_> {
     async fn take(&mut self, records: &[Expected]) -> Result<(), Error> {
-        let (mut facts, mut timelines) = (Vec::new(), Vec::new());
-        for record in records {
-            if let Expected::Event {
-                key, timeline_key, ..
-            } = record
-            {
-                facts.push(key.clone());
-                timelines.push(timeline_key.clone());
-            }
-        }
-        let facts = by_key(look_up(self.store, table::FACT, facts.iter()).await?);
-        let timelines = by_key(look_up(self.store, table::TIMELINE, timelines.iter()).await?);
+        let (facts, timelines) = self.look_up_events(records).await?;
         let mut letters = Vec::new();
         for record in records {
             match record {
@@ -323,13 +354,33 @@ impl Lookup<'_> {
         self.letters(letters).await
     }
 
+    async fn look_up_events(&self, records: &[Expected]) -> Result<(Facts, Timelines), Error> {
+        let (mut facts, mut timelines) = (Vec::new(), Vec::new());
+        for record in records {
+            if let Expected::Event {
+                key, timeline_key, ..
+            } = record
+            {
+                facts.push(key.clone());
+                timelines.push(timeline_key.clone());
+            }
+        }
+        let mut scratch = MutationBatch::new();
+        let of = |row: &Row| FoundFact::of(row, &mut scratch);
+        let facts = look_up(self.store, table::FACT, facts.iter(), Cells::All, of).await?;
+        let of = |row: &Row| RowHash::of_row(row, &mut scratch).cells;
+        let timelines = look_up(
+            self.store,
+            table::TIMELINE,
+            timelines.iter(),
+            Cells::All,
+            of,
+        );
+        Ok((facts, timelines.await?))
+    }
+
     /// Compares an event whose fact is there.
-    fn event(
-        &mut self,
-        expected: &Expected,
-        facts: &BTreeMap<Vec<u8>, Row>,
-        timelines: &BTreeMap<Vec<u8>, Row>,
-    ) {
+    fn event(&mut self, expected: &Expected, facts: &Facts, timelines: &Timelines) {
         let Expected::Event {
             key,
             cells,
@@ -342,19 +393,16 @@ impl Lookup<'_> {
             return;
         };
         self.events += 1;
-        let mut scratch = rowmill_model::MutationBatch::new();
         let found = &facts[key];
-        let text = |name: &str| found.value(family::METADATA, name.as_bytes());
-        let is_own = text(fact::SOURCE) == Some(place.as_bytes())
-            && text(fact::BATCH) == Some(self.ledger.run.as_bytes());
+        let is_own = found.source == place.as_bytes() && found.batch == self.ledger.run.as_bytes();
         let mut differ = |table, key: &[u8], problem: &str| {
             self.is_different = true;
             let problem = format!("{problem}, by {place}");
-            self.report.differ(table, shown(key), problem);
+            self.report.differ(table, shown_key(key), problem);
         };
         match timelines.get(timeline_key) {
             None => differ(table::TIMELINE, timeline_key, "is missing"),
-            Some(row) if is_own && RowHash::of_row(row, &mut scratch).cells != *timeline_cells => {
+            Some(cells) if is_own && cells != timeline_cells => {
                 differ(table::TIMELINE, timeline_key, "is not as it was written");
             }
             Some(_) => {}
@@ -362,7 +410,7 @@ impl Lookup<'_> {
         if !is_own {
             // Another record, or a later run, wrote the same event again.
             self.rewritten += 1;
-        } else if RowHash::of_row(found, &mut scratch).cells != *cells {
+        } else if found.cells != *cells {
             differ(table::FACT, key, "is not as it was written");
         }
     }
@@ -370,12 +418,8 @@ impl Lookup<'_> {
     /// Checks that letters are there, or were resolved. Those of events that are not facts may be letters because the store refused
     /// them; if they are neither, the fact is what is missing.
     async fn letters(&mut self, wanted: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), Error> {
-        let there = look_up(
-            self.store,
-            table::DEAD_LETTERS,
-            wanted.iter().map(|(key, _)| key),
-        );
-        let there = by_key(there.await?);
+        let keys = wanted.iter().map(|(key, _)| key);
+        let there = look_up(self.store, table::DEAD_LETTERS, keys, Cells::None, |_| ()).await?;
         let missing: Vec<_> = wanted
             .into_iter()
             .filter(|(key, _)| !there.contains_key(key))
@@ -389,52 +433,88 @@ impl Lookup<'_> {
             .iter()
             .map(|(key, _)| resolved_key(key))
             .collect::<Result<Vec<_>, _>>()?;
-        let resolved = by_key(look_up(self.store, table::STATE, keys.iter()).await?);
+        let resolved = look_up(self.store, table::STATE, keys.iter(), Cells::None, |_| ());
+        let resolved = resolved.await?;
         for ((letter, fact), key) in missing.into_iter().zip(keys) {
             match fact {
-                Some(_) if resolved.contains_key(&key) => {}
-                Some(fact) if self.is_elsewhere(&fact).await? => {
-                    self.events += 1;
-                    self.rewritten += 1;
-                }
+                _ if resolved.contains_key(&key) => {}
+                Some(fact) if self.natural_ids => self.missing.push(fact),
                 Some(fact) => self.miss(table::FACT, &fact),
-                None if resolved.contains_key(&key) => {}
                 None => self.miss(table::DEAD_LETTERS, &letter),
+            }
+        }
+        if self.missing.len() >= MISSING_MAX {
+            self.find_missing().await?;
+        }
+        Ok(())
+    }
+
+    fn miss(&mut self, table: &'static str, key: &[u8]) {
+        self.is_different = true;
+        self.report.differ(table, shown_key(key), "is missing");
+    }
+
+    /// Looks for missing events at other times of their users: an event whose own id tells which it is may be a repeat of one that
+    /// another input of the run gave. Once the report lists no more of them, they are only counted.
+    async fn find_missing(&mut self) -> Result<(), Error> {
+        let missing = std::mem::take(&mut self.missing);
+        let there = if self.report.is_full() {
+            HashSet::new()
+        } else {
+            self.elsewhere(&missing).await?
+        };
+        for fact in missing {
+            if identity(&fact).is_some_and(|identity| there.contains(&identity)) {
+                self.events += 1;
+                self.rewritten += 1;
+            } else {
+                self.miss(table::FACT, &fact);
             }
         }
         Ok(())
     }
-}
 
-impl Lookup<'_> {
-    fn miss(&mut self, table: &'static str, key: &[u8]) {
-        self.is_different = true;
-        self.report.differ(table, shown(key), "is missing");
-    }
-
-    /// Whether an event whose own id tells which it is stands at another time of the same user: it is a repeat of what another input
-    /// of the run gave.
-    async fn is_elsewhere(&self, fact: &[u8]) -> Result<bool, Error> {
-        if !self.natural_ids {
-            return Ok(false);
-        }
+    /// Which of the users' events there are, whenever they happened: one scan for many users, and only of keys.
+    async fn elsewhere(&self, missing: &[Vec<u8>]) -> Result<HashSet<u128>, Error> {
         let broken = |error: rowmill_rowkey::Error| Error::Row(error.to_string());
-        let wanted = FactKey::decode(fact).map_err(broken)?;
-        let of_user = FactKey::user(&wanted.user_id).map_err(broken)?;
-        let scan = Scan::range(of_user).with_qualifiers([fact::EVENT_ID.as_bytes()]);
-        let mut rows = self.store.scan(table::FACT, scan);
-        while let Some(row) = rows.try_next().await? {
-            let key = FactKey::decode(row.key()).map_err(broken)?;
-            if key.event_id == wanted.event_id {
-                return Ok(true);
-            }
+        let wanted: HashSet<u128> = missing.iter().filter_map(|fact| identity(fact)).collect();
+        let mut users = BTreeMap::new();
+        for fact in missing {
+            let user_id = FactKey::decode(fact).map_err(broken)?.user_id;
+            let range = FactKey::user(&user_id).map_err(broken)?;
+            users.insert(user_id, range);
         }
-        Ok(false)
+        let ranges: Vec<_> = users.into_values().collect();
+        let scans = ranges.chunks(USERS_TOGETHER).map(|ranges| {
+            let scan = Scan::ranges(ranges.to_vec()).with_families([family::METADATA]);
+            self.identities(scan.with_keys_only(), &wanted)
+        });
+        let scans: Vec<_> = scans.collect();
+        let mut found = stream::iter(scans).buffer_unordered(SCANS_AT_ONCE);
+        let mut there = HashSet::new();
+        while let Some(of_scan) = found.try_next().await? {
+            there.extend(of_scan);
+        }
+        Ok(there)
+    }
+
+    /// Those of the wanted events that a scan of facts finds.
+    async fn identities(&self, scan: Scan, wanted: &HashSet<u128>) -> Result<Vec<u128>, Error> {
+        let (mut rows, mut found) = (self.store.scan(table::FACT, scan), Vec::new());
+        while let Some(row) = rows.try_next().await? {
+            self.control.check()?;
+            self.control.advance(0, 1);
+            let identity = identity(row.key());
+            found.extend(identity.filter(|identity| wanted.contains(identity)));
+        }
+        Ok(found)
     }
 }
 
-fn by_key(rows: Vec<Row>) -> BTreeMap<Vec<u8>, Row> {
-    rows.into_iter()
-        .map(|row| (row.key().to_vec(), row))
-        .collect()
+/// Tells an event whose id is its own, whenever it happened; none if the key is no fact's.
+fn identity(fact: &[u8]) -> Option<u128> {
+    let key = FactKey::decode(fact).ok()?;
+    let length = key.user_id.len().to_be_bytes();
+    let text = [&length, key.user_id.as_bytes(), key.event_id.as_bytes()].concat();
+    Some(xxh3_128(&text))
 }

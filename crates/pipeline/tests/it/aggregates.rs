@@ -10,7 +10,7 @@ use rowmill_model::{Grain, Row, Value};
 use rowmill_pipeline::{
     AggregateOptions, Control, DeleteOptions, Error, ExplainQuery, ExportFormat, ExportTable,
     Logged, ScanLog, Scope, Shard, Stages, StatsQuery, TopQuery, VerifyAggregatesOptions,
-    VerifyAggregatesReport, apply_changes, count_rows, delete_user, explain, export, plan_tables,
+    VerifyAggregatesReport, apply_changes, count_rows, delete_users, explain, export, plan_tables,
     rebuild_timeline, stats, top, verify, verify_aggregates, wanted_tables,
 };
 use rowmill_rowkey::Date;
@@ -602,16 +602,16 @@ async fn a_deleted_user_is_nowhere() {
     ingest_all(&stages, &store, &[&file], "run").await.unwrap();
     aggregate_pending(&stages, &store).await.unwrap();
     let mut options = DeleteOptions {
-        user_id: "2".into(),
+        user_ids: ["2".to_owned()].into(),
         name: "delete".into(),
         dry_run: true,
     };
     let control = Control::default();
-    let planned = delete_user(&stages, &store, &options, &control)
+    let planned = delete_users(&stages, &store, &options, &control)
         .await
         .unwrap();
     options.dry_run = false;
-    let done = delete_user(&stages, &store, &options, &control)
+    let done = delete_users(&stages, &store, &options, &control)
         .await
         .unwrap();
     assert_eq!(planned, done);
@@ -639,7 +639,7 @@ async fn a_deleted_user_is_nowhere() {
             );
         }
     }
-    let again = delete_user(&stages, &store, &options, &control)
+    let again = delete_users(&stages, &store, &options, &control)
         .await
         .unwrap();
     assert_eq!((again.events, again.letters), (0, 0));

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rowmill_model::Row;
 use rowmill_model::columns::table;
 use rowmill_pipeline::{
-    AggregateOptions, Control, DeleteOptions, Scope, Shard, Stages, aggregate, delete_user,
+    AggregateOptions, Control, DeleteOptions, Scope, Shard, Stages, aggregate, delete_users,
     rebuild_timeline,
 };
 use rowmill_rowkey::FactKey;
@@ -136,12 +136,12 @@ async fn check(steps: Vec<Step>) {
             }
             Step::Delete(user) => {
                 let options = DeleteOptions {
-                    user_id: user.to_string(),
+                    user_ids: [user.to_string()].into(),
                     name,
                     dry_run: false,
                 };
                 for store in [&grown, &fresh] {
-                    delete_user(stages, store, &options, &Control::default())
+                    delete_users(stages, store, &options, &Control::default())
                         .await
                         .unwrap();
                 }
@@ -360,11 +360,11 @@ async fn an_hour_that_was_empty_for_a_dead_process_is_made_good() {
         aggregate_pending(&stages, &store).await.unwrap();
         for (number, user_id) in users.iter().enumerate() {
             let options = DeleteOptions {
-                user_id: user_id.clone(),
+                user_ids: [user_id.clone()].into(),
                 name: format!("delete {number}"),
                 dry_run: false,
             };
-            delete_user(&stages, &store, &options, &Control::default())
+            delete_users(&stages, &store, &options, &Control::default())
                 .await
                 .unwrap();
         }

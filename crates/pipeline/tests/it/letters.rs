@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
-use rowmill_model::columns::table;
+use rowmill_model::columns::{family, letter, table};
 use rowmill_model::{MutationBatch, Row};
 use rowmill_pipeline::{
-    Control, DeadLetter, LetterFilter, ReplayOptions, ReplayReport, RunKind, Stages, VerifyOptions,
-    export_letters, letter_stats, letters, purge_letters, replay, runs, verify,
+    Control, DeadLetter, DeleteOptions, DeleteReport, Depth, LetterFilter, ReplayOptions,
+    ReplayReport, RunKind, Stages, VerifyOptions, delete_users, export_letters, letter_reasons,
+    letter_stats, letters, purge_letters, replay, runs, verify,
 };
 use rowmill_rowkey::Timestamp;
 use rowmill_store::{
@@ -17,6 +17,7 @@ use rowmill_store::{
 };
 
 use crate::faults::tables;
+use crate::watched::Watched;
 use crate::{generated, ingest_all, memory_store, stages};
 
 /// What takes lengths and levels that the pipeline file does not.
@@ -27,7 +28,12 @@ const LENIENT: [&str; 3] = [
 ];
 
 async fn found(store: &dyn Store, filter: &LetterFilter) -> Vec<DeadLetter> {
-    letters(store, filter).unwrap().try_collect().await.unwrap()
+    let (mut letters, mut found) = (letters(store, filter).unwrap(), Vec::new());
+    while let Some(letter) = letters.next().await.unwrap() {
+        found.push(letter);
+    }
+    assert_eq!(letters.unreadable().count, 0);
+    found
 }
 
 fn replaying(run: &str) -> ReplayOptions {
@@ -134,18 +140,20 @@ async fn letters_are_found_by_what_is_wrong_with_them() {
         0
     );
 
-    let stats = letter_stats(&*store, &LetterFilter::default())
+    let control = Control::default();
+    let stats = letter_stats(&*store, &LetterFilter::default(), &control)
         .await
         .unwrap();
+    let raw: usize = all.iter().map(|letter| letter.raw.len()).sum();
+    assert_eq!(stats.bytes, raw as u64);
     assert_eq!(stats.letters, all.len() as u64);
     assert_eq!(stats.by_source.values().sum::<u64>(), stats.letters);
     assert_eq!(stats.by_stage.values().sum::<u64>(), stats.letters);
     assert_eq!(stats.by_reason["range length"], count(ranges).await as u64);
 
     let mut out = Vec::new();
-    let control = Control::default();
     let written = export_letters(&*store, &LetterFilter::default(), &mut out, &control).await;
-    assert_eq!(written.unwrap(), stats.letters);
+    assert_eq!(written.unwrap().0, stats.letters);
     for (line, letter) in out.split(|byte| *byte == b'\n').zip(&all) {
         let json: serde_json::Value = serde_json::from_slice(line).unwrap();
         assert_eq!(json["key"], letter.key);
@@ -323,7 +331,7 @@ async fn purged_letters_are_archived_first_and_accounted_for() {
         archived.extend_from_slice(letters);
         Ok(())
     };
-    let removed = purge_letters(&*store, &filter, &mut keep, &control)
+    let (removed, _) = purge_letters(&*store, &filter, &mut keep, &control)
         .await
         .unwrap();
     assert_eq!((removed, &archived), (meant.len() as u64, &meant));
@@ -451,4 +459,269 @@ async fn a_table_that_lacks_something_stops_the_run() {
     );
     let run = rowmill_pipeline::run(&*opened.store, "run").await.unwrap();
     assert_eq!(run.exit_code, Some(1));
+}
+
+/// Jobs that write close their scans first: an open scan holds back everything that is written meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_while_a_scan_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let strict = stages(&[]);
+    let store = filled(folder.path(), &strict).await;
+    let watched = Watched::new(&store);
+    let as_store: Arc<dyn Store> = watched.clone();
+    let lenient = stages(&LENIENT);
+    let replayed = replayed(&lenient, &as_store, &replaying("replay")).await;
+    assert!(replayed.passed > 50 && replayed.tried > replayed.passed);
+    let users = user_ids(&store).await;
+    let deleted = deleted(&strict, &as_store, users.iter().take(5)).await;
+    assert!(deleted.events > 50, "{deleted:?}");
+    let all = LetterFilter::default();
+    let purged = purge_letters(&*as_store, &all, &mut |_| Ok(()), &Control::default()).await;
+    assert!(purged.unwrap().0 > 50);
+    let seen = watched.seen();
+    assert!(seen.rows[table::FACT] > 100 && seen.rows[table::DEAD_LETTERS] > 100);
+    assert_eq!(seen.writes_within_scans, 0, "{seen:?}");
+    prove(&strict, &store).await;
+}
+
+/// The users of a store's facts.
+async fn user_ids(store: &Arc<dyn Store>) -> std::collections::BTreeSet<String> {
+    let rows = store.rows(table::FACT, Scan::all()).await.unwrap();
+    let user = |row: &Row| {
+        let key = rowmill_rowkey::FactKey::decode(row.key()).unwrap();
+        key.user_id.into_owned()
+    };
+    rows.iter().map(user).collect()
+}
+
+async fn deleted<'a>(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    users: impl Iterator<Item = &'a String>,
+) -> DeleteReport {
+    let options = DeleteOptions {
+        user_ids: users.cloned().collect(),
+        name: "delete".to_owned(),
+        dry_run: false,
+    };
+    delete_users(stages, store, &options, &Control::default())
+        .await
+        .unwrap()
+}
+
+/// Many users deleted together are what each deleted alone is; and letters that do not say whose they are, as those of earlier
+/// versions, are found by what they hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn users_are_deleted_together_as_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&[]);
+    let [together, alone, unnamed] = [
+        filled(folder.path(), &stages).await,
+        filled(folder.path(), &stages).await,
+        filled(folder.path(), &stages).await,
+    ];
+    let named = found(&*unnamed, &LetterFilter::default()).await;
+    let named = named.iter().filter(|letter| letter.user_id.is_some());
+    let mut batch = MutationBatch::new();
+    for letter in named {
+        let mut row = batch.row(letter.key.as_bytes());
+        row.delete_column(family::LETTER, letter::USER_ID.as_bytes());
+        row.finish();
+    }
+    assert!(batch.len() > 50, "most letters say whose they are");
+    unnamed.apply_all(table::DEAD_LETTERS, batch).await.unwrap();
+    let users = user_ids(&together).await;
+    let users: Vec<_> = users.iter().step_by(2).collect();
+    let at_once = deleted(&stages, &together, users.iter().copied()).await;
+    assert!(at_once.letters > 20 && at_once.events > 100, "{at_once:?}");
+    let by_content = deleted(&stages, &unnamed, users.iter().copied()).await;
+    assert_eq!(by_content, at_once);
+    let mut sums = (0, 0);
+    for user in users {
+        let report = deleted(&stages, &alone, std::iter::once(user)).await;
+        sums = (sums.0 + report.events, sums.1 + report.letters);
+    }
+    assert_eq!(sums, (at_once.events, at_once.letters));
+    for name in [table::FACT, table::TIMELINE] {
+        let rows =
+            |store: Arc<dyn Store>| async move { store.rows(name, Scan::all()).await.unwrap() };
+        let expected = rows(Arc::clone(&alone)).await;
+        assert_eq!(rows(Arc::clone(&together)).await, expected);
+        assert_eq!(rows(Arc::clone(&unnamed)).await, expected);
+    }
+    let keys = |letters: Vec<DeadLetter>| {
+        letters
+            .into_iter()
+            .map(|letter| letter.key)
+            .collect::<Vec<_>>()
+    };
+    let left = keys(found(&*alone, &LetterFilter::default()).await);
+    assert_eq!(
+        keys(found(&*together, &LetterFilter::default()).await),
+        left
+    );
+    assert_eq!(keys(found(&*unnamed, &LetterFilter::default()).await), left);
+    prove(&stages, &together).await;
+}
+
+/// A letter's user is believed only if the present pipeline file read it: under another one it is another user's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_belongs_to_whom_the_present_pipeline_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = stages(&["event.user_id='level'"]);
+    let after = stages(&[]);
+    let store = memory_store().await.store;
+    let path = folder.path().join("a.jsonl");
+    let line =
+        r#"{"userId":"7","level":"gold","page":"Home","sessionId":5,"itemInSession":1,"ts":1}"#;
+    std::fs::write(&path, format!("{line}\n")).unwrap();
+    ingest_all(&before, &store, &[&path], "run").await.unwrap();
+    let letters = found(&*store, &LetterFilter::default()).await;
+    assert_eq!(letters[0].user_id.as_deref(), Some("gold"));
+    let [gold, seven] = ["gold".to_owned(), "7".to_owned()];
+    assert_eq!(
+        deleted(&after, &store, std::iter::once(&gold))
+            .await
+            .letters,
+        0
+    );
+    // Trying it again makes it that of the user that it has now.
+    let tried = replayed(&after, &store, &replaying("replay")).await;
+    assert_eq!((tried.tried, tried.passed), (1, 0));
+    let letters = found(&*store, &LetterFilter::default()).await;
+    assert_eq!(letters[0].user_id.as_deref(), Some("7"));
+    assert_eq!(
+        deleted(&after, &store, std::iter::once(&seven))
+            .await
+            .letters,
+        1
+    );
+}
+
+/// What a replay writes of its own state grows with the sources that it passes, not with their square.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_writes_each_source_about_once() {
+    const SOURCES: u64 = 1_100;
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&[]);
+    let store = memory_store().await.store;
+    let paths: Vec<_> = (0..SOURCES)
+        .map(|number| {
+            let path = folder.path().join(format!("{number}.jsonl"));
+            std::fs::write(&path, format!("{{\"userId\":\"{number}\"}}\n")).unwrap();
+            path
+        })
+        .collect();
+    let paths: Vec<_> = paths.iter().map(std::path::PathBuf::as_path).collect();
+    ingest_all(&stages, &store, &paths, "run").await.unwrap();
+    let watched = Watched::new(&store);
+    let as_store: Arc<dyn Store> = watched.clone();
+    let report = replayed(&stages, &as_store, &replaying("replay")).await;
+    assert_eq!(report.tried, SOURCES);
+    let written = watched.seen().rows[table::STATE];
+    assert!((SOURCES..SOURCES + 20).contains(&written), "{written} rows");
+    let run = rowmill_pipeline::run(&*store, "replay").await.unwrap();
+    assert_eq!(run.files.len() as u64, SOURCES);
+    assert_eq!(run.ledger, report.ledger);
+    prove(&stages, &store).await;
+}
+
+/// Letters are taken by their bytes: some of 1 MB are not gathered by the hundred.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_letters_are_taken_few_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&[]);
+    let store = memory_store().await.store;
+    let path = folder.path().join("a.jsonl");
+    let line = |number: usize| {
+        let pad = "x".repeat(1 << 20);
+        format!(
+            r#"{{"userId":"{number}","level":"gold","pad":"{pad}","ts":1,"page":"Home","sessionId":1,"itemInSession":{number}}}"#
+        )
+    };
+    let lines: Vec<_> = (0..12).map(line).collect();
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    ingest_all(&stages, &store, &[&path], "run").await.unwrap();
+    let mut most = 0;
+    let mut keep = |letters: &[DeadLetter]| {
+        most = most.max(letters.iter().map(|letter| letter.raw.len()).sum::<usize>());
+        Ok(())
+    };
+    let all = LetterFilter::default();
+    let watched = Watched::new(&store);
+    let lenient: Arc<dyn Store> = watched.clone();
+    let passes = crate::stages(&["fields.level.one_of=['gold']"]);
+    let options = ReplayOptions {
+        limit: Some(6),
+        ..replaying("replay")
+    };
+    let report = replayed(&passes, &lenient, &options).await;
+    assert_eq!((report.tried, report.passed), (6, 6));
+    assert!(watched.seen().bytes_max < 6 << 20, "{:?}", watched.seen());
+    let (purged, _) = purge_letters(&*store, &all, &mut keep, &Control::default())
+        .await
+        .unwrap();
+    assert_eq!(purged, 6);
+    assert!(most < 6 << 20, "{most} bytes at once");
+}
+
+/// An earlier version of an event outlives a later one that the store refuses, as a whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_version_leaves_the_earlier_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&[]);
+    let inner = memory_store().await.store;
+    let path = generated(folder.path(), "a.jsonl", 2_000, 1);
+    ingest_all(&stages, &inner, &[&path], "run 1")
+        .await
+        .unwrap();
+    let before = tables(&*inner).await;
+    // The same events with another length, which the timeline has a column of.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let other = folder.path().join("b.jsonl");
+    std::fs::write(&other, text.replace("\"length\":", "\"length\":1")).unwrap();
+    let picky: Arc<dyn Store> = Arc::new(Picky(Arc::clone(&inner)));
+    let report = ingest_all(&stages, &picky, &[&other], "run 2")
+        .await
+        .unwrap();
+    assert!(report.ledger.rejected_by_reason["store"] > 100);
+    let after = tables(&*inner).await;
+    let of_user = |rows: &[Row], user: &str| {
+        let rows = rows
+            .iter()
+            .filter(|row| row.key().starts_with(user.as_bytes()));
+        rows.cloned().collect::<Vec<_>>()
+    };
+    assert!(of_user(&before[table::FACT], "1").len() > 50);
+    assert_eq!(
+        of_user(&after[table::FACT], "1"),
+        of_user(&before[table::FACT], "1")
+    );
+    for depth in [Depth::Store, Depth::Full] {
+        let options = VerifyOptions {
+            depth,
+            ..VerifyOptions::default()
+        };
+        let report = verify(&stages, &inner, &options, &Control::default())
+            .await
+            .unwrap();
+        let of_timeline = report
+            .differences
+            .iter()
+            .find(|it| it.table == table::TIMELINE);
+        assert_eq!(of_timeline, None, "{depth:?}");
+    }
+}
+
+/// The reasons there are, for whoever asked for one there is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reasons_there_are_can_be_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &stages(&[])).await;
+    let reasons = letter_reasons(&*store, &LetterFilter::default())
+        .await
+        .unwrap();
+    for reason in ["range", "one_of", "next_song_is_complete"] {
+        assert!(reasons.contains(reason), "{reasons:?}");
+    }
 }

@@ -4,6 +4,7 @@
 mod aggregates;
 mod bigtable;
 mod faults;
+mod foreign;
 mod generate;
 mod histories;
 mod jobs;
@@ -14,6 +15,7 @@ mod sources;
 mod tables;
 mod verify;
 mod watchdog;
+mod watched;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -138,7 +140,7 @@ pub(crate) async fn aggregate_pending(
 pub(crate) async fn exported(stages: &Stages, store: &dyn Store) -> String {
     let mut out = Vec::new();
     for table in [ExportTable::Facts, ExportTable::Aggregates] {
-        export(
+        let report = export(
             stages,
             store,
             table,
@@ -148,6 +150,7 @@ pub(crate) async fn exported(stages: &Stages, store: &dyn Store) -> String {
         )
         .await
         .unwrap();
+        assert_eq!(report.unreadable.count, 0, "{report:?}");
     }
     String::from_utf8(out).unwrap()
 }
