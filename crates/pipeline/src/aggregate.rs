@@ -33,6 +33,7 @@ use rowmill_rowkey::{Date, Hour, TIMELINE_BUCKETS, TimelineKey, Timestamp};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
 use crate::control::Control;
+use crate::dates::DateRange;
 use crate::error::Error;
 use crate::marks::{Marks, clear, marks, take_up};
 use crate::parts::spawned;
@@ -54,8 +55,8 @@ pub enum Scope {
     Pending,
     /// All there are.
     All,
-    /// Those of the dates from the first to the second, both included.
-    Between(Date, Date),
+    /// Those of these dates.
+    Between(DateRange),
 }
 
 /// What to aggregate, and how.
@@ -197,7 +198,7 @@ async fn hours(
     seen: &Marks,
 ) -> Result<Days, Error> {
     let mut days = Days::new();
-    let (from, to) = match options.scope {
+    let range = match options.scope {
         Scope::Pending => {
             for hour in seen.hours() {
                 let day = days.entry(hour.date()).or_default();
@@ -205,27 +206,26 @@ async fn hours(
             }
             return Ok(days);
         }
-        Scope::All => (Date::MIN, Date::MAX),
-        Scope::Between(from, to) => (from, to),
+        Scope::All => DateRange::ALL,
+        Scope::Between(range) => range,
     };
-    let mut dates = dates_with_events(store, from, to).await?;
+    let mut dates = dates_with_events(store, range).await?;
     let stored = dates_with_partials(&**store).await?;
-    dates.extend(stored.range(from..=to));
+    dates.extend(stored.into_iter().filter(|date| range.contains(*date)));
     Ok(dates.into_iter().map(|date| (date, Changes::All)).collect())
 }
 
 /// The dates with events between two dates, found by skipping from one event to the next date.
 async fn dates_with_events(
     store: &Arc<dyn Store>,
-    from: Date,
-    to: Date,
+    range: DateRange,
 ) -> Result<BTreeSet<Date>, Error> {
     let of_bucket = |bucket: u8| {
         let store = Arc::clone(store);
         async move {
-            let (mut dates, mut next) = (BTreeSet::new(), Some(from));
-            while let Some(from) = next.filter(|from| *from <= to) {
-                let range = TimelineKey::hours(bucket, from.hour(0), to.hour(23));
+            let (mut dates, mut next) = (BTreeSet::new(), Some(range.from()));
+            while let Some(from) = next.filter(|from| range.contains(*from)) {
+                let range = TimelineKey::hours(bucket, from.hour(0), range.to().hour(23));
                 let scan = Scan::range(range).with_limit(1);
                 let Some(row) = store.rows(table::TIMELINE, scan).await?.pop() else {
                     break;

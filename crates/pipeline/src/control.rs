@@ -1,5 +1,6 @@
 //! Watching a job from outside, and stopping it.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -78,6 +79,20 @@ impl Control {
         let mut stopped = self.shared.stopped.subscribe();
         // The sender lives as long as this.
         stopped.wait_for(|stopped| *stopped).await.ok();
+    }
+
+    /// Does `work` to its end, unless the job is stopped: then it is left wherever it waits, as if the process had died there. For jobs
+    /// that are done again from what they left.
+    pub(crate) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let mut work = pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => done,
+            () = self.stopped() => Err(Error::Interrupted),
+        }
     }
 
     pub(crate) fn advance(&self, bytes: u64, records: u64) {

@@ -89,6 +89,16 @@ pub enum Error {
     /// Something that was asked for does not exist.
     #[error("{0}")]
     Query(String),
+    /// The temporary file for what is beyond the memory that was given failed.
+    #[error("{doing} the spill file in {} (TMPDIR names another folder)", folder.display())]
+    Spill {
+        /// What was being done.
+        doing: &'static str,
+        /// The folder for temporary files.
+        folder: std::path::PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
     /// Writing the output failed.
     #[error("writing the output failed")]
     Output(#[from] std::io::Error),

@@ -116,7 +116,7 @@ pub use query::{
     Nothing, StatsQuery, TopQuery, UserQuery, check_dimension, nothing_of, nothing_of_user, stats,
     top, user_events,
 };
-pub use rebuild::{RebuildReport, rebuild_timeline};
+pub use rebuild::{RebuildOptions, RebuildReport, rebuild_timeline};
 pub use replay::{ReplayOptions, ReplayReport, replay};
 pub use rowmill_objects::Endpoint as StorageEndpoint;
 pub use runs::{FileLedgers, Run, RunKind, RunStatus, file_ledgers, run, runs};

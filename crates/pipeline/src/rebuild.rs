@@ -1,163 +1,204 @@
 //! Rebuilding the timeline from the facts: after a change of what aggregates need, or where it was damaged.
+//!
+//! ```text
+//! write      one scan of the facts: the timeline's rows anew, and a hash of each row's key
+//! compare    one scan of the timeline's keys, whose hashes are looked for among those
+//! remove     only if some are missing: a second scan of the timeline's keys finds their rows, and each fact is looked for once more
+//! ```
+//!
+//! Everything is read in order, and nothing is looked up row by row but what is about to be removed.
 
-use std::collections::BTreeSet;
+mod hashes;
+mod orphans;
+
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use rowmill_model::columns::{family, table};
-use rowmill_model::{MutationBatch, Row, StoredEvent};
-use rowmill_rowkey::{KeyRange, TimelineKey, Timestamp};
+use rowmill_model::{MutationBatch, Row};
+use rowmill_rowkey::{FactKey, KeyRange, TimelineKey, Timestamp};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
-use crate::aggregate::{Horizon, row_error, start_anew};
+use crate::aggregate::{Horizon, narrow_timeline, start_anew};
 use crate::control::Control;
 use crate::error::Error;
 use crate::parts::each_part;
-use crate::runs::has_unfinished_run;
+use crate::spool::Room;
 use crate::stages::Stages;
+use crate::unreadable::{Unreadable, read_event};
+use hashes::KeyHashes;
+use orphans::remove_orphans;
+
+/// How to rebuild.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RebuildOptions {
+    /// Facts of which a rule of age has dropped the attributes by this time keep the row of the timeline that they have.
+    pub now: Timestamp,
+    /// How many bytes of memory hashes of keys may take before they go to the spill file.
+    pub memory_bytes: usize,
+}
+
+impl RebuildOptions {
+    /// By a process at `now`, in 128 MiB.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            memory_bytes: 128 << 20,
+        }
+    }
+}
 
 /// What rebuilding the timeline did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RebuildReport {
     /// Facts that were read, each of which has its row of the timeline now.
     pub facts: u64,
+    /// Facts whose attributes are older than what the fact table keeps: their rows of the timeline are as they were.
+    pub expired: u64,
     /// Rows of the timeline that were removed, because their fact is not there.
     pub orphans: u64,
     /// Such rows that stay: a run that has not ended may be about to write their facts.
     pub orphans_left: u64,
+    /// Rows that cannot be read with the pipeline file. They are left as they are.
+    pub unreadable: Unreadable,
 }
 
-/// How many rows are written, or looked up, together.
-const BATCH_ROWS: usize = 5_000;
-
 /// Writes the timeline anew from the facts, and removes all aggregates, which are to be made anew then; but not those of which the
-/// timeline no longer keeps all events at `now`.
+/// timeline no longer keeps all events at `options.now`.
 pub async fn rebuild_timeline(
     stages: &Arc<Stages>,
     store: &Arc<dyn Store>,
-    now: Timestamp,
+    options: &RebuildOptions,
     control: &Control,
 ) -> Result<RebuildReport, Error> {
-    let facts = each_part(store, table::FACT, |range| {
-        let (stages, store) = (Arc::clone(stages), Arc::clone(store));
-        let control = control.clone();
-        async move { write_timeline(&stages, &store, range, &control).await }
-    });
-    let facts = facts.await?.into_iter().sum();
-    let orphans = each_part(store, table::TIMELINE, |range| {
-        let (store, control) = (Arc::clone(store), control.clone());
-        async move { remove_orphans(&store, range, &control).await }
-    });
-    let (mut removed, mut left) = (0, 0);
-    for (of_part, left_of_part) in orphans.await? {
-        removed += of_part;
-        left += left_of_part;
-    }
-    start_anew(stages, store, Horizon::new(stages, now)).await?;
-    Ok(RebuildReport {
-        facts,
-        orphans: removed,
-        orphans_left: left,
-    })
+    let rebuild = Rebuild {
+        stages: Arc::clone(stages),
+        store: Arc::clone(store),
+        now: options.now,
+        room: Room::new(options.memory_bytes),
+        control: control.clone(),
+    };
+    control.unless_stopped(rebuild.run()).await
 }
 
-async fn write_timeline(
-    stages: &Stages,
-    store: &Arc<dyn Store>,
-    range: KeyRange,
-    control: &Control,
-) -> Result<u64, Error> {
-    let facts = store.scan(table::FACT, Scan::range(range).with_latest_only());
-    let mut batches = facts.try_chunks(BATCH_ROWS);
-    let (mut count, mut key) = (0, Vec::new());
-    while let Some(facts) = batches.try_next().await.map_err(|failed| failed.1)? {
-        control.check()?;
-        let mut batch = MutationBatch::new();
-        for fact in &facts {
-            let stored = StoredEvent::read(fact, &stages.pipeline).map_err(row_error)?;
+/// A rebuild at work.
+#[derive(Clone)]
+struct Rebuild {
+    stages: Arc<Stages>,
+    store: Arc<dyn Store>,
+    now: Timestamp,
+    room: Room,
+    control: Control,
+}
+
+impl Rebuild {
+    async fn run(&self) -> Result<RebuildReport, Error> {
+        // Whoever finds this process dead must not take the rows that it had rewritten for rows with other columns.
+        narrow_timeline(&self.stages, &*self.store).await?;
+        let keys = Arc::new(KeyHashes::new(&self.room));
+        let parts = each_part(&self.store, table::FACT, |range| {
+            let (rebuild, keys) = (self.clone(), Arc::clone(&keys));
+            async move { rebuild.write_part(range, &keys).await }
+        });
+        let mut report = RebuildReport::default();
+        parts.await?.into_iter().for_each(|part| report.add(part));
+        let found = remove_orphans(self, &keys).await?;
+        report.add(found);
+        let horizon = Horizon::new(&self.stages, self.now);
+        start_anew(&self.stages, &self.store, horizon).await?;
+        Ok(report)
+    }
+
+    /// Writes the rows of a part of the facts, and gathers the hashes of their keys.
+    async fn write_part(&self, range: KeyRange, keys: &KeyHashes) -> Result<RebuildReport, Error> {
+        // Each of four parts fills one: as much as makes the embedded store write a sorted run.
+        const BATCH_BYTES: usize = 8 << 20;
+        let mut facts = self
+            .store
+            .scan(table::FACT, Scan::range(range).with_latest_only());
+        let (mut report, mut gathered) = (RebuildReport::default(), keys.gather());
+        let (mut batch, mut key) = (MutationBatch::new(), Vec::new());
+        let kept_since = self.facts_kept_since();
+        while let Some(fact) = facts.try_next().await? {
+            let Some(time) = time_of(&fact, &mut report) else {
+                continue;
+            };
             key.clear();
-            TimelineKey::encode_fact_into(stored.event.timestamp.hour(), fact.key(), &mut key);
-            stored
-                .event
-                .rewrite_timeline(&key, &stages.timeline_columns, &mut batch);
+            TimelineKey::encode_fact_into(time.hour(), fact.key(), &mut key);
+            // A fact that is there in any part has its row of the timeline for good.
+            gathered.add(&key)?;
+            if time < kept_since {
+                report.expired += 1;
+                continue;
+            }
+            self.write_row(&fact, &key, &mut batch, &mut report);
+            if batch.bytes() >= BATCH_BYTES {
+                self.put(&mut batch).await?;
+            }
         }
-        store.apply_all(table::TIMELINE, batch).await?;
-        count += facts.len() as u64;
-        control.advance(0, facts.len() as u64);
+        self.put(&mut batch).await?;
+        gathered.finish()?;
+        Ok(report)
     }
-    Ok(count)
-}
 
-/// Removes the rows of the timeline whose facts are not there, and says how many it removed, and left.
-async fn remove_orphans(
-    store: &Arc<dyn Store>,
-    range: KeyRange,
-    control: &Control,
-) -> Result<(u64, u64), Error> {
-    let rows = store.scan(table::TIMELINE, Scan::range(range).with_keys_only());
-    let mut batches = rows.try_chunks(BATCH_ROWS);
-    let (mut removed, mut left) = (0, 0);
-    while let Some(rows) = batches.try_next().await.map_err(|failed| failed.1)? {
-        control.check()?;
-        let suspects = without_fact(store, rows.iter().map(Row::key)).await?;
-        if suspects.is_empty() {
-            continue;
-        }
-        // A row that was read is of a run that had begun. If it has ended, its facts are there, and are found now.
-        if has_unfinished_run(&**store).await? {
-            left += suspects.len() as u64;
-            continue;
-        }
-        let orphans = without_fact(store, suspects.iter().map(Vec::as_slice)).await?;
-        let rows = orphans.iter().cloned().map(KeyRange::single).collect();
-        let rows = store.rows(table::TIMELINE, Scan::ranges(rows)).await?;
-        let mut batch = MutationBatch::new();
-        for row in &rows {
-            let mut removal = batch.row(row.key());
-            removal.delete_row();
-            removal.finish();
-        }
-        store.apply_all(table::TIMELINE, batch).await?;
-        if has_unfinished_run(&**store).await? {
-            // It may have begun just now, and be about to write their facts.
-            let mut batch = MutationBatch::new();
-            rows.iter().for_each(|row| put_back(row, &mut batch));
-            store.apply_all(table::TIMELINE, batch).await?;
-            left += rows.len() as u64;
-        } else {
-            removed += rows.len() as u64;
+    fn write_row(
+        &self,
+        fact: &Row,
+        key: &[u8],
+        batch: &mut MutationBatch,
+        report: &mut RebuildReport,
+    ) {
+        match read_event(fact, &self.stages.pipeline) {
+            Ok(stored) => {
+                let columns = &self.stages.timeline_columns;
+                stored.event.rewrite_timeline(key, columns, batch);
+                report.facts += 1;
+            }
+            Err(problem) => report.unreadable.add(table::FACT, fact.key(), problem),
         }
     }
-    Ok((removed, left))
-}
 
-fn put_back(row: &Row, batch: &mut MutationBatch) {
-    let mut writer = batch.row(row.key());
-    for cell in row.cells() {
-        writer.set(
-            cell.family,
-            cell.qualifier,
-            cell.timestamp_micros,
-            cell.value,
-        );
+    async fn put(&self, batch: &mut MutationBatch) -> Result<(), Error> {
+        self.control.check()?;
+        self.control.advance(0, batch.len() as u64);
+        Ok(self
+            .store
+            .apply_all(table::TIMELINE, std::mem::take(batch))
+            .await?)
     }
-    writer.finish();
+
+    /// The first time of which facts have all that rows of the timeline are made of.
+    fn facts_kept_since(&self) -> Timestamp {
+        let families = [family::EVENT_DATA, family::METADATA];
+        let kept =
+            families.map(|family| self.stages.pipeline.retention_seconds(table::FACT, family));
+        let Some(seconds) = kept.into_iter().flatten().min() else {
+            return Timestamp::MIN;
+        };
+        let micros = i64::try_from(seconds).unwrap_or(i64::MAX);
+        let micros = micros.saturating_mul(1_000_000);
+        let since = self.now.micros().saturating_sub(micros);
+        Timestamp::from_micros(since).unwrap_or(Timestamp::MIN)
+    }
 }
 
-/// Those of some keys of the timeline whose facts are not there.
-async fn without_fact<'a>(
-    store: &Arc<dyn Store>,
-    keys: impl Iterator<Item = &'a [u8]>,
-) -> Result<Vec<Vec<u8>>, Error> {
-    let with_fact = |key: &'a [u8]| Ok((TimelineKey::fact_bytes(key)?, key));
-    let keys: Vec<(&[u8], &[u8])> = keys
-        .map(with_fact)
-        .collect::<Result<_, rowmill_rowkey::Error>>()
-        .map_err(row_error)?;
-    let facts = keys.iter().map(|(fact, _)| KeyRange::single(fact.to_vec()));
-    let scan = Scan::ranges(facts.collect()).with_families([family::QUALITY]);
-    let found = store.rows(table::FACT, scan.with_latest_only()).await?;
-    let found: BTreeSet<&[u8]> = found.iter().map(Row::key).collect();
-    let missing = keys.iter().filter(|(fact, _)| !found.contains(fact));
-    Ok(missing.map(|(_, key)| key.to_vec()).collect())
+/// The time of a fact; none, and a word about it, if its key is no fact's.
+fn time_of(fact: &Row, report: &mut RebuildReport) -> Option<Timestamp> {
+    match FactKey::decode(fact.key()) {
+        Ok(key) => Some(key.timestamp),
+        Err(problem) => {
+            report.unreadable.add(table::FACT, fact.key(), problem);
+            None
+        }
+    }
+}
+
+impl RebuildReport {
+    fn add(&mut self, other: Self) {
+        self.facts += other.facts;
+        self.expired += other.expired;
+        self.orphans += other.orphans;
+        self.orphans_left += other.orphans_left;
+        self.unreadable.join(other.unreadable);
+    }
 }

@@ -1,32 +1,44 @@
-//! Chunks that wait to be read again: in memory as long as there is room, in a temporary file beyond.
+//! Chunks that wait to be read again: in memory as long as there is room, in the job's spill file beyond.
+
+mod spill;
 
 use std::fmt;
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-/// How much memory is left for chunks that wait, shared by all who put some there.
+use crate::error::Error;
+use spill::{Extent, SpillFile};
+
+/// How much memory is left for chunks that wait, and the file for those beyond it; shared by all who put some there.
 #[derive(Debug, Clone)]
-pub(crate) struct Room(Arc<AtomicUsize>);
+pub(crate) struct Room(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    left: AtomicUsize,
+    spill: SpillFile,
+}
 
 impl Room {
     pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(bytes)))
+        Self(Arc::new(Shared {
+            left: AtomicUsize::new(bytes),
+            spill: SpillFile::default(),
+        }))
     }
 
     fn take(&self, bytes: usize) -> bool {
         let take = |left: usize| left.checked_sub(bytes);
-        self.0
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+        let left = &self.0.left;
+        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
             .is_ok()
     }
 
     fn give_back(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Ordering::SeqCst);
+        self.0.left.fetch_add(bytes, Ordering::SeqCst);
     }
 }
 
@@ -34,7 +46,6 @@ impl Room {
 pub(crate) struct Spool {
     chunks: Vec<Place>,
     hash: Xxh3,
-    file: Option<File>,
     room: Room,
 }
 
@@ -47,7 +58,7 @@ impl fmt::Debug for Spool {
 #[derive(Debug)]
 enum Place {
     Memory(Bytes),
-    File { start: u64, length: usize },
+    Spilled(Extent),
 }
 
 impl Spool {
@@ -55,31 +66,21 @@ impl Spool {
         Self {
             chunks: Vec::new(),
             hash: Xxh3::new(),
-            file: None,
             room: room.clone(),
         }
     }
 
-    pub(crate) fn push(&mut self, chunk: Bytes) -> std::io::Result<()> {
+    pub(crate) fn push(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.hash.update(&chunk);
-        if self.room.take(chunk.len()) {
-            self.chunks.push(Place::Memory(chunk));
-            return Ok(());
-        }
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => self.file.insert(tempfile::tempfile()?),
-        };
-        let start = file.seek(SeekFrom::End(0))?;
-        file.write_all(&chunk)?;
-        self.chunks.push(Place::File {
-            start,
-            length: chunk.len(),
+        self.chunks.push(if self.room.take(chunk.len()) {
+            Place::Memory(chunk)
+        } else {
+            Place::Spilled(self.room.0.spill.write(&chunk)?)
         });
         Ok(())
     }
 
-    pub(crate) fn extend(&mut self, chunks: Vec<Bytes>) -> std::io::Result<()> {
+    pub(crate) fn extend(&mut self, chunks: Vec<Bytes>) -> Result<(), Error> {
         chunks.into_iter().try_for_each(|chunk| self.push(chunk))
     }
 
@@ -93,17 +94,11 @@ impl Spool {
     }
 
     /// The chunk at `index`; none beyond the last one.
-    pub(crate) fn chunk(&self, index: usize) -> std::io::Result<Option<Bytes>> {
+    pub(crate) fn chunk(&self, index: usize) -> Result<Option<Bytes>, Error> {
         match self.chunks.get(index) {
             None => Ok(None),
             Some(Place::Memory(chunk)) => Ok(Some(chunk.clone())),
-            Some(Place::File { start, length }) => {
-                let mut file = self.file.as_ref().expect("a chunk of a file has one");
-                file.seek(SeekFrom::Start(*start))?;
-                let mut chunk = vec![0; *length];
-                file.read_exact(&mut chunk)?;
-                Ok(Some(chunk.into()))
-            }
+            Some(Place::Spilled(extent)) => self.room.0.spill.read(*extent).map(Some),
         }
     }
 }
@@ -111,8 +106,9 @@ impl Spool {
 impl Drop for Spool {
     fn drop(&mut self) {
         for place in &self.chunks {
-            if let Place::Memory(chunk) = place {
-                self.room.give_back(chunk.len());
+            match place {
+                Place::Memory(chunk) => self.room.give_back(chunk.len()),
+                Place::Spilled(extent) => self.room.0.spill.give_back(*extent),
             }
         }
     }
@@ -136,5 +132,25 @@ mod tests {
         assert_eq!(spool.chunk(4).unwrap(), None);
         drop(spool);
         assert!(room.take(4) && !room.take(1));
+    }
+
+    /// More spools than a process may have files.
+    #[test]
+    fn spools_share_one_file() {
+        let room = Room::new(0);
+        let spools = || {
+            let spool = |number: usize| {
+                let mut spool = Spool::new(&room);
+                spool.push(format!("spool {number:06}").into()).unwrap();
+                spool
+            };
+            (0..5_000).map(spool).collect::<Vec<_>>()
+        };
+        for _ in 0..2 {
+            for (number, spool) in spools().iter().enumerate() {
+                let chunk = spool.chunk(0).unwrap().unwrap();
+                assert_eq!(chunk, format!("spool {number:06}"));
+            }
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Rows that cannot be read, because something else wrote or damaged them. A job goes on without them, and lists them at its end.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use rowmill_model::{Pipeline, Row, StoredEvent};
+use rowmill_rowkey::FactKey;
 
 use crate::error::Error;
 
@@ -30,6 +32,13 @@ pub struct UnreadableRow {
 }
 
 impl Unreadable {
+    /// Adds those of another part of the job.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.count += other.count;
+        self.rows.extend(other.rows);
+        self.rows.truncate(KEPT_MAX);
+    }
+
     /// Counts a row, and keeps it if it is one of the first.
     pub(crate) fn add(&mut self, table: &'static str, key: &[u8], problem: impl fmt::Display) {
         self.count += 1;
@@ -51,8 +60,19 @@ impl Unreadable {
 
 /// The event of a fact's row, or the problem of the row as a fragment.
 pub(crate) fn read_event(row: &Row, pipeline: &Pipeline) -> Result<StoredEvent, String> {
-    StoredEvent::read(row, pipeline)
-        .map_err(|error| format!("holds no valid {}: {}", error.column, error.problem))
+    let mut stored = StoredEvent::read(row, pipeline)
+        .map_err(|error| format!("holds no valid {}: {}", error.column, error.problem))?;
+    if stored.event.user_id.is_none() {
+        stored.event.user_id = user_of_key(row, pipeline).map(Cow::Owned);
+    }
+    Ok(stored)
+}
+
+/// The user that a fact's key names, for facts whose cell of it was dropped by a rule of age, or never written. None if it names none.
+fn user_of_key(row: &Row, pipeline: &Pipeline) -> Option<String> {
+    let key = FactKey::decode(row.key()).ok()?;
+    let placeholder = pipeline.event.user_id.placeholder.as_deref();
+    (Some(&*key.user_id) != placeholder).then(|| key.user_id.into_owned())
 }
 
 /// A row key for people: as it stands if it is text, and escaped if it is not.

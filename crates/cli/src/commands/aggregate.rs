@@ -2,17 +2,16 @@
 
 use anyhow::Result;
 use rowmill_pipeline::{
-    AggregateOptions, AggregateReport, RebuildReport, Scope, Shard, aggregate, plan_aggregate,
-    rebuild_timeline,
+    AggregateOptions, AggregateReport, DateRange, RebuildOptions, RebuildReport, Scope, Shard,
+    Unreadable, aggregate, plan_aggregate, rebuild_timeline,
 };
-use rowmill_rowkey::Date;
 use serde_json::json;
 
 use crate::arguments::{AggregateArguments, Global};
 use crate::exit::{ExitStatus, UsageError};
 use crate::job::Job;
 use crate::printer::{Printer, counted};
-use crate::session;
+use crate::{session, unreadable};
 
 /// Aggregates the hours that changed, a range of dates, or everything anew.
 pub(crate) async fn run(
@@ -39,24 +38,16 @@ pub(crate) async fn run(
         "aggregating"
     };
     let mut job = Job::start(first, printer);
+    let mut unreadable = Unreadable::default();
     if arguments.rebuild {
-        let RebuildReport {
-            facts,
-            orphans,
-            orphans_left,
-        } = rebuild_timeline(&stages, &store.store, options.now, job.control()).await?;
+        let rebuild = RebuildOptions {
+            now: options.now,
+            memory_bytes: options.memory_bytes,
+        };
+        let done = rebuild_timeline(&stages, &store.store, &rebuild, job.control()).await?;
         job.next("aggregating");
-        printer.say(&format!(
-            "made the timeline of {} anew, and removed {} without a fact",
-            counted(facts, "fact"),
-            counted(orphans, "row")
-        ));
-        if orphans_left > 0 {
-            printer.say(&format!(
-                "{} without a fact stay, because a run has not ended, see `rowmill runs list`; rebuild again then",
-                counted(orphans_left, "row")
-            ));
-        }
+        say_rebuilt(&done, printer);
+        unreadable = done.unreadable;
     }
     let done = aggregate(&stages, &store.store, &options, job.control()).await?;
     drop(job);
@@ -67,14 +58,42 @@ pub(crate) async fn run(
             counted(done.shards_missing.into(), "shard"),
         ));
     }
-    Ok(ExitStatus::Done)
+    Ok(unreadable::end(&unreadable, printer))
+}
+
+/// Says what a rebuild did.
+fn say_rebuilt(done: &RebuildReport, printer: &mut Printer) {
+    let RebuildReport {
+        facts,
+        expired,
+        orphans,
+        orphans_left,
+        ..
+    } = done;
+    printer.say(&format!(
+        "made the timeline of {} anew, and removed {} without a fact",
+        counted(*facts, "fact"),
+        counted(*orphans, "row")
+    ));
+    if *expired > 0 {
+        printer.say(&format!(
+            "{} whose attributes are older than what events_fact keeps: their rows of the timeline are as they were",
+            counted(*expired, "fact")
+        ));
+    }
+    if *orphans_left > 0 {
+        printer.say(&format!(
+            "{} without a fact stay, because a run has not ended, see `rowmill runs list`; rebuild again then",
+            counted(*orphans_left, "row")
+        ));
+    }
 }
 
 fn options(arguments: &AggregateArguments) -> Result<AggregateOptions> {
     let scope = match (arguments.from, arguments.to) {
         _ if arguments.all || arguments.rebuild => Scope::All,
         (None, None) => Scope::Pending,
-        (from, to) => Scope::Between(from.unwrap_or(Date::MIN), to.unwrap_or(Date::MAX)),
+        (from, to) => Scope::Between(DateRange::new(from, to)?),
     };
     // Whoever only merges is none of them, whatever the variables say.
     let shard = if arguments.merge {

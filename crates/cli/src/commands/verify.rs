@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use rowmill_pipeline::{
-    Depth, Difference, Verdict, VerifyAggregatesOptions, VerifyAggregatesReport, VerifyOptions,
-    VerifyReport, verify, verify_aggregates,
+    DateRange, Depth, Difference, Verdict, VerifyAggregatesOptions, VerifyAggregatesReport,
+    VerifyOptions, VerifyReport, verify, verify_aggregates,
 };
 use serde_json::json;
 
@@ -54,13 +54,11 @@ async fn aggregates(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
-    let opened = session::existing_store(global).await?;
-    let everything = VerifyAggregatesOptions::default();
     let options = VerifyAggregatesOptions {
-        from: arguments.from.unwrap_or(everything.from),
-        to: arguments.to.unwrap_or(everything.to),
-        ..everything
+        dates: DateRange::new(arguments.from, arguments.to)?,
+        ..VerifyAggregatesOptions::default()
     };
+    let opened = session::existing_store(global).await?;
     let job = Job::start("verifying", printer);
     let work = verify_aggregates(&stages, &opened.store, &options, job.control());
     let report = job.reading(work).await?;

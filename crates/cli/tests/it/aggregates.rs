@@ -289,3 +289,39 @@ fn deleting_a_user_takes_a_yes() {
     read: 1 fact, 1 timeline row, 1 dead letter
     ");
 }
+
+/// The same error wherever dates are asked for, and before a store is opened or made.
+#[test]
+fn dates_against_their_order_are_refused() {
+    let folder = folder();
+    let path = folder.path();
+    stdout(path, &["run", "plays.jsonl"]);
+    let commands: [&[&str]; 5] = [
+        &["aggregate"],
+        &["aggregate", "--dry-run"],
+        &["verify", "--aggregates"],
+        &["query", "stats"],
+        &["query", "stats", "--by", "hour"],
+    ];
+    for command in commands {
+        let range = ["--from", "2026-03-05", "--to", "2026-03-01"];
+        let output = run(path, &[command, &range].concat());
+        assert_eq!(
+            shown(path, &output),
+            "exit 2\n-- stderr\nrowmill: --from 2026-03-05 is after --to 2026-03-01\n",
+            "{command:?}"
+        );
+    }
+    let times = [
+        "--from",
+        "2026-03-05T00:00:00Z",
+        "--to",
+        "2026-03-01T00:00:00Z",
+    ];
+    let output = run(path, &[&["query", "user", "7"], &times[..]].concat());
+    let shown = shown(path, &output);
+    assert!(
+        shown.starts_with("exit 2\n") && shown.contains(" is after --to "),
+        "{shown}"
+    );
+}

@@ -14,6 +14,7 @@ use rowmill_store::{Error as StoreError, Scan, Store};
 use super::{Difference, Differences};
 use crate::aggregate::{Merging, Source, row_error};
 use crate::control::Control;
+use crate::dates::DateRange;
 use crate::error::Error;
 use crate::marks::{Marks, marks};
 use crate::parts::each_part;
@@ -24,10 +25,8 @@ use crate::unreadable::{Unreadable, read_event, shown_key};
 /// Which aggregates to verify, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerifyAggregatesOptions {
-    /// On or after this date.
-    pub from: Date,
-    /// On or before this date. Of weeks only those are verified that lie within both.
-    pub to: Date,
+    /// Those of these dates. A week is verified only if all of it lies within them.
+    pub dates: DateRange,
     /// How many bytes of memory groups may take, about, before they go to temporary files.
     pub memory_bytes: usize,
 }
@@ -35,8 +34,7 @@ pub struct VerifyAggregatesOptions {
 impl Default for VerifyAggregatesOptions {
     fn default() -> Self {
         Self {
-            from: Date::MIN,
-            to: Date::MAX,
+            dates: DateRange::ALL,
             memory_bytes: 128 << 20,
         }
     }
@@ -139,7 +137,7 @@ pub async fn verify_aggregates(
 
 impl VerifyAggregatesOptions {
     fn holds(self, date: Date) -> bool {
-        (self.from..=self.to).contains(&date)
+        self.dates.contains(date)
     }
 
     fn holds_period(self, period: Period) -> bool {
@@ -160,8 +158,9 @@ fn stored(
     ranges: Vec<KeyRange>,
 ) -> BoxStream<'static, Result<Row, StoreError>> {
     let mut scan = Scan::ranges(ranges).with_latest_only();
-    if (options.from, options.to) != (Date::MIN, Date::MAX) {
-        let [from, to] = [options.from, options.to].map(|date| date.start().cell_micros());
+    if options.dates != DateRange::ALL {
+        let ends = [options.dates.from(), options.dates.to()];
+        let [from, to] = ends.map(|date| date.start().cell_micros());
         scan = scan.with_time(from, to + 1);
     }
     // It is asked again at its end, by whatever is still to be expected.
@@ -180,8 +179,8 @@ async fn fold(
     let mut straight = Straight::new(&stages.plan);
     let (mut spools, mut count) = (Vec::new(), 0);
     let mut unreadable = Unreadable::default();
-    let scan = Scan::range(range).with_families([family::EVENT_DATA, family::METADATA]);
-    let mut rows = store.scan(table::FACT, scan.with_latest_only());
+    // Of all families: a fact is there as long as any cell of it is.
+    let mut rows = store.scan(table::FACT, Scan::range(range).with_latest_only());
     loop {
         let row = rows.try_next().await?;
         if row.is_none() || straight.bytes() > options.memory_bytes / SHARES {

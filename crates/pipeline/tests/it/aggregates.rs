@@ -9,16 +9,17 @@ use rowmill_model::columns::table;
 use rowmill_model::{Grain, Row, Value};
 use rowmill_pipeline::{
     AggregateOptions, Control, DeleteOptions, Error, ExplainQuery, ExportFormat, ExportTable,
-    Logged, ScanLog, Scope, Shard, Stages, StatsQuery, TopQuery, VerifyAggregatesOptions,
-    VerifyAggregatesReport, apply_changes, count_rows, delete_users, explain, export, plan_tables,
-    rebuild_timeline, stats, top, verify, verify_aggregates, wanted_tables,
+    Logged, RebuildOptions, ScanLog, Scope, Shard, Stages, StatsQuery, TopQuery,
+    VerifyAggregatesOptions, VerifyAggregatesReport, apply_changes, count_rows, delete_users,
+    explain, export, plan_tables, rebuild_timeline, stats, top, verify, verify_aggregates,
+    wanted_tables,
 };
 use rowmill_rowkey::Date;
 use rowmill_store::{Chaos, Faulty, ManualClock, MemoryStore, Scan, Store, StoreExt as _};
 
 use crate::{
-    aggregate_pending, aggregate_with, aggregation, generated, ingest_all, memory_store, now,
-    opened, stages,
+    aggregate_pending, aggregate_with, aggregation, dates, generated, ingest_all, memory_store,
+    now, opened, stages,
 };
 
 /// Everything about aggregates: several fields, a filter, a derived dimension, leaderboards, sessions.
@@ -159,9 +160,14 @@ async fn changes_of_what_is_aggregated_are_noticed() {
         error.to_string(),
         "the timeline lacks `location` of events that are stored already; run `rowmill aggregate --rebuild`, which reads the facts"
     );
-    rebuild_timeline(&other, &store, now(), &Control::default())
-        .await
-        .unwrap();
+    rebuild_timeline(
+        &other,
+        &store,
+        &RebuildOptions::new(now()),
+        &Control::default(),
+    )
+    .await
+    .unwrap();
     aggregate_with(&other, &store, &aggregation(Scope::All))
         .await
         .unwrap();
@@ -231,9 +237,14 @@ async fn all_anew_keeps_what_the_timeline_no_longer_has() {
         ingest_all(stages, &store, &[&new], "new").await.unwrap();
         if is_changed {
             let now = options(33).now;
-            rebuild_timeline(stages, &store, now, &Control::default())
-                .await
-                .unwrap();
+            rebuild_timeline(
+                stages,
+                &store,
+                &RebuildOptions::new(now),
+                &Control::default(),
+            )
+            .await
+            .unwrap();
         }
         let done = aggregate_with(stages, &store, &options(33)).await.unwrap();
         assert!(done.events > 150 && done.expired > 0, "{done:?}");
@@ -435,9 +446,14 @@ async fn a_wrong_cell_is_found_and_named() {
         let keys: Vec<_> = report.differences.iter().map(|it| it.key.clone()).collect();
         assert_eq!(keys, [String::from_utf8_lossy(row.key())], "{number}");
         // Making everything anew repairs it.
-        rebuild_timeline(&stages, &store, now(), &Control::default())
-            .await
-            .unwrap();
+        rebuild_timeline(
+            &stages,
+            &store,
+            &RebuildOptions::new(now()),
+            &Control::default(),
+        )
+        .await
+        .unwrap();
         aggregate_with(&stages, &store, &aggregation(Scope::All))
             .await
             .unwrap();
@@ -452,15 +468,13 @@ async fn a_range_is_proved_alone() {
     let stages = rich();
     let store = memory_store().await.store;
     ingest_all(&stages, &store, &[&file], "run").await.unwrap();
-    let day = |text: &str| text.parse::<Date>().unwrap();
     let options = AggregateOptions {
-        scope: Scope::Between(day("2025-11-02"), day("2025-11-02")),
+        scope: Scope::Between(dates("2025-11-02", "2025-11-02")),
         ..aggregation(Scope::Pending)
     };
     aggregate_with(&stages, &store, &options).await.unwrap();
     let verified = |from: &str, to: &str| VerifyAggregatesOptions {
-        from: day(from),
-        to: day(to),
+        dates: dates(from, to),
         ..VerifyAggregatesOptions::default()
     };
     let control = Control::default();
@@ -507,9 +521,14 @@ async fn the_timeline_is_repaired_from_the_facts() {
     row.set("event", b"song", 7_000, b"another");
     row.finish();
     store.apply_all(table::TIMELINE, batch).await.unwrap();
-    let done = rebuild_timeline(&stages, &store, now(), &Control::default())
-        .await
-        .unwrap();
+    let done = rebuild_timeline(
+        &stages,
+        &store,
+        &RebuildOptions::new(now()),
+        &Control::default(),
+    )
+    .await
+    .unwrap();
     assert_eq!((done.facts, done.orphans), (facts.len() as u64 - 1, 1));
     let mut expected = timeline.clone();
     expected.retain(|row| {
@@ -551,14 +570,14 @@ async fn what_an_unfinished_run_wrote_is_no_orphan() {
     row.finish();
     store.apply_all(table::FACT, batch).await.unwrap();
     let control = Control::default();
-    let done = rebuild_timeline(&stages, &store, now(), &control)
+    let done = rebuild_timeline(&stages, &store, &RebuildOptions::new(now()), &control)
         .await
         .unwrap();
     assert_eq!((done.orphans, done.orphans_left > 0), (0, true), "{done:?}");
     crate::ingest_with(&stages, &store, &[&file], &options)
         .await
         .unwrap();
-    let done = rebuild_timeline(&stages, &store, now(), &control)
+    let done = rebuild_timeline(&stages, &store, &RebuildOptions::new(now()), &control)
         .await
         .unwrap();
     assert_eq!(done.orphans_left, 0);
@@ -578,7 +597,7 @@ async fn a_rebuild_that_was_not_finished_is_noticed() {
     ingest_all(&stages, &store, &[&file], "run").await.unwrap();
     aggregate_pending(&stages, &store).await.unwrap();
     let control = Control::default();
-    rebuild_timeline(&stages, &store, now(), &control)
+    rebuild_timeline(&stages, &store, &RebuildOptions::new(now()), &control)
         .await
         .unwrap();
     let error = aggregate_pending(&stages, &store).await.unwrap_err();

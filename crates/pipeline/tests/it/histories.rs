@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use rowmill_model::Row;
 use rowmill_model::columns::table;
 use rowmill_pipeline::{
-    AggregateOptions, Control, DeleteOptions, Scope, Shard, Stages, aggregate, delete_users,
-    rebuild_timeline,
+    AggregateOptions, Control, DeleteOptions, RebuildOptions, Scope, Shard, Stages, aggregate,
+    delete_users, rebuild_timeline,
 };
 use rowmill_rowkey::FactKey;
 use rowmill_store::{Chaos, Faulty, Store};
@@ -162,9 +162,14 @@ async fn check(steps: Vec<Step>) {
     let stages = &configs[config];
     aggregate_pending(stages, &grown).await.unwrap();
     prove(stages, &grown).await;
-    rebuild_timeline(stages, &fresh, now(), &Control::default())
-        .await
-        .unwrap();
+    rebuild_timeline(
+        stages,
+        &fresh,
+        &RebuildOptions::new(now()),
+        &Control::default(),
+    )
+    .await
+    .unwrap();
     aggregate_with(stages, &fresh, &aggregation(Scope::All))
         .await
         .unwrap();
@@ -192,9 +197,14 @@ async fn reconfigure(stages: &Arc<Stages>, store: &Arc<dyn Store>) {
     let message = error.to_string();
     assert!(error.is_usage());
     if message.contains("`rowmill aggregate --rebuild`") {
-        rebuild_timeline(stages, store, now(), &Control::default())
-            .await
-            .unwrap();
+        rebuild_timeline(
+            stages,
+            store,
+            &RebuildOptions::new(now()),
+            &Control::default(),
+        )
+        .await
+        .unwrap();
     } else {
         assert!(message.contains("`rowmill aggregate --all`"), "{message}");
     }

@@ -11,8 +11,8 @@ use rowmill_pipeline::{
 use rowmill_store::{Scan, StoreExt as _};
 
 use crate::{
-    aggregate_pending, aggregate_with, aggregation, exported, generated, ingest_all, ingest_with,
-    inputs, memory_store, opened, options, stages,
+    aggregate_pending, aggregate_with, aggregation, dates, exported, generated, ingest_all,
+    ingest_with, inputs, memory_store, opened, options, stages,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,10 +221,7 @@ async fn a_stopped_run_keeps_what_it_did_and_balances() {
     let error = aggregate(
         &stages,
         &opened.store,
-        &aggregation(Scope::Between(
-            "2025-11-01".parse().unwrap(),
-            "2025-11-30".parse().unwrap(),
-        )),
+        &aggregation(Scope::Between(dates("2025-11-01", "2025-11-30"))),
         &control,
     )
     .await;

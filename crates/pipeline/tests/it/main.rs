@@ -9,6 +9,7 @@ mod generate;
 mod histories;
 mod jobs;
 mod letters;
+mod rebuild;
 mod resume;
 mod shards;
 mod sources;
@@ -23,9 +24,9 @@ use std::sync::Arc;
 use rowmill_ingest::Format;
 use rowmill_model::Pipeline;
 use rowmill_pipeline::{
-    AggregateOptions, AggregateReport, Control, Error, ExportFormat, ExportTable, GenerateOptions,
-    Generator, IngestOptions, IngestReport, Inputs, OpenStore, Scope, Stages, StoreUri, aggregate,
-    export, ingest, open_store,
+    AggregateOptions, AggregateReport, Control, DateRange, Error, ExportFormat, ExportTable,
+    GenerateOptions, Generator, IngestOptions, IngestReport, Inputs, OpenStore, Scope, Stages,
+    StoreUri, aggregate, export, ingest, open_store,
 };
 use rowmill_rowkey::Timestamp;
 use rowmill_store::{ManualClock, Store};
@@ -134,6 +135,12 @@ pub(crate) async fn aggregate_pending(
 ) -> Result<u64, Error> {
     let done = aggregate_with(stages, store, &aggregation(Scope::Pending)).await?;
     Ok(done.hours)
+}
+
+/// The dates from one to another.
+pub(crate) fn dates(from: &str, to: &str) -> DateRange {
+    let date = |text: &str| text.parse().unwrap();
+    DateRange::new(Some(date(from)), Some(date(to))).unwrap()
 }
 
 /// Both tables as text.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rowmill_pipeline::{
-    AggregateOptions, AggregateReport, Control, Scope, Shard, Stages, rebuild_timeline,
+    AggregateOptions, AggregateReport, Control, RebuildOptions, Scope, Shard, Stages,
+    rebuild_timeline,
 };
 use rowmill_store::Store;
 
@@ -65,7 +66,7 @@ async fn merging_nothing_completes_nothing() {
     ingest_all(&stages, &store, &[&file], "run").await.unwrap();
     aggregate_pending(&stages, &store).await.unwrap();
     let control = Control::default();
-    rebuild_timeline(&stages, &store, now(), &control)
+    rebuild_timeline(&stages, &store, &RebuildOptions::new(now()), &control)
         .await
         .unwrap();
     let merging = AggregateOptions {
