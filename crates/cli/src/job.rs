@@ -87,6 +87,7 @@ fn watched(
     is_quiet: bool,
     control: &Control,
 ) -> (Progress, Watchdog) {
+    tracing::info!(job = what, "begun");
     let progress = Progress::watch(what, control, bytes, is_quiet);
     (progress, Watchdog::start(what, control))
 }

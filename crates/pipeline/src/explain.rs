@@ -15,7 +15,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::marks::marks;
 use crate::query::{StatsQuery, stats};
-use crate::runs::ledgers_of;
+use crate::runs::{FileLedgers, ledgers_of};
 use crate::stages::Stages;
 use crate::verify::file_of;
 
@@ -181,7 +181,12 @@ async fn sources(store: &Arc<dyn Store>, shares: Shares) -> Result<Vec<SourceSha
     let Shares(shares) = shares;
     let first = shares.values().map(|(at, _)| *at).min();
     let files: BTreeSet<&String> = shares.keys().map(|(file, _)| file).collect();
-    let ledgers = ledgers_of(&**store, &files.into_iter().cloned().collect::<Vec<_>>()).await?;
+    let files: Vec<_> = files.into_iter().cloned().collect();
+    let ledgers = if files.is_empty() {
+        FileLedgers::new()
+    } else {
+        ledgers_of(&**store, &files).await?
+    };
     let share = |((file, run), (ingested_at, events)): ((String, String), (Timestamp, u64))| {
         let of_file = ledgers.get(&file).into_iter().flatten();
         let ledger = of_file

@@ -184,6 +184,9 @@ impl fmt::Display for Shown<'_> {
         if let Some(limit) = scan.limit {
             write!(f, ", limit {limit}")?;
         }
+        if scan.reverse {
+            f.write_str(", from the end")?;
+        }
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! How a store is to fail, as one line: `unavailable=2%,lost-reply=1%,slow=50ms:5%,kill-at=40`.
+//! How a store is to fail, as one line: `unavailable=2%,lost-reply=1%,slow=50ms:5%,slow-read=1s:10%,kill-at=40`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,8 +13,10 @@ pub struct Chaos {
     pub lost_reply: f64,
     /// Writes that do not happen and are reported as done: what no store should do, and what verifying must find.
     pub lost_write: f64,
-    /// Calls that take so much longer.
+    /// Writes that take so much longer.
     pub slow: Option<(Duration, f64)>,
+    /// Scans that take so much longer until their first row.
+    pub slow_read: Option<(Duration, f64)>,
     /// The process dies at this write, counted from 1, with all of its rows, some, or none of them written.
     pub kill_at: Option<u64>,
 }
@@ -33,10 +35,11 @@ impl FromStr for Chaos {
                 "lost-reply" => chaos.lost_reply = share(value)?,
                 "lost-write" => chaos.lost_write = share(value)?,
                 "slow" => chaos.slow = Some(slow(value)?),
+                "slow-read" => chaos.slow_read = Some(slow(value)?),
                 "kill-at" => chaos.kill_at = Some(count(value)?),
                 other => {
                     return Err(format!(
-                        "`{other}` is no fault; there are unavailable, lost-reply, lost-write, slow, kill-at"
+                        "`{other}` is no fault; there are unavailable, lost-reply, lost-write, slow, slow-read, kill-at"
                     ));
                 }
             }
@@ -95,8 +98,10 @@ impl fmt::Display for Chaos {
                 settings.push(format!("{name}={}", percent(share)));
             }
         }
-        if let Some((delay, share)) = self.slow {
-            settings.push(format!("slow={}ms:{}", delay.as_millis(), percent(share)));
+        for (name, slow) in [("slow", self.slow), ("slow-read", self.slow_read)] {
+            if let Some((delay, share)) = slow {
+                settings.push(format!("{name}={}ms:{}", delay.as_millis(), percent(share)));
+            }
         }
         if let Some(write) = self.kill_at {
             settings.push(format!("kill-at={write}"));

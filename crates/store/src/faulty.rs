@@ -116,6 +116,21 @@ impl<S: Store> Faulty<S> {
         }
     }
 
+    /// Rows that come late, if they are to.
+    fn late(&self, rows: BoxStream<'static, Result<Row>>) -> BoxStream<'static, Result<Row>> {
+        match self.chaos.slow_read {
+            Some((delay, share)) if self.unit() < share => {
+                let timer = Arc::clone(&self.timer);
+                let wait = async move {
+                    timer.sleep(delay).await;
+                    rows
+                };
+                stream::once(wait).flatten().boxed()
+            }
+            _ => rows,
+        }
+    }
+
     /// Writes a part of a batch.
     async fn write(&self, table: &str, batch: &MutationBatch, part: Part) -> Result<()> {
         let step = match part {
@@ -167,7 +182,7 @@ impl<S: Store> Store for Faulty<S> {
     }
 
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
-        let rows = self.inner.scan(table, scan);
+        let rows = self.late(self.inner.scan(table, scan));
         if self.fate() != Fate::Unavailable {
             return rows;
         }

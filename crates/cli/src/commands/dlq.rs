@@ -39,7 +39,11 @@ pub(crate) async fn run(global: &Global, dlq: &Dlq, printer: &mut Printer) -> Re
     let store = &opened.store;
     match dlq {
         Dlq::List(arguments) => return list(&**store, arguments, printer).await,
-        Dlq::Show(arguments) => show(&letter(&**store, &arguments.key).await?, printer)?,
+        Dlq::Show(arguments) => {
+            let job = Job::printing("looking up");
+            let found = job.reading(letter(&**store, &arguments.key)).await?;
+            show(&found, printer)?;
+        }
         Dlq::Stats(filter) => {
             let found = count(&**store, &of(filter), printer).await?;
             stats(&found, printer)?;

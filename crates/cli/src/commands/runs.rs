@@ -8,6 +8,7 @@ use serde_json::json;
 use super::ledger;
 use crate::arguments::{Global, Runs};
 use crate::exit::{ExitStatus, UsageError};
+use crate::job::Job;
 use crate::printer::{Printer, grouped};
 use crate::session;
 
@@ -15,9 +16,13 @@ use crate::session;
 pub(crate) async fn run(global: &Global, runs: &Runs, printer: &mut Printer) -> Result<ExitStatus> {
     let opened = session::existing_store(global).await?;
     let store = &*opened.store;
+    let job = Job::printing("listing");
     match runs {
-        Runs::List(arguments) => list(store, arguments.limit, printer).await?,
-        Runs::Show(arguments) => show(store, arguments.run.as_deref(), printer).await?,
+        Runs::List(arguments) => job.reading(list(store, arguments.limit, printer)).await?,
+        Runs::Show(arguments) => {
+            let run = arguments.run.as_deref();
+            job.reading(show(store, run, printer)).await?;
+        }
     }
     Ok(ExitStatus::Done)
 }

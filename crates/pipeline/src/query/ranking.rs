@@ -106,7 +106,7 @@ impl Ranking {
         let mut ranked = Ranked {
             left: self.limit,
             waiting: self.waiting.into_iter(),
-            readers: self.runs.readers()?,
+            readers: self.runs.readers(),
             file: self.runs.file,
             heads: BinaryHeap::new(),
         };
@@ -140,7 +140,7 @@ impl Runs {
         Ok(())
     }
 
-    fn readers(&self) -> io::Result<Vec<RunReader>> {
+    fn readers(&self) -> Vec<RunReader> {
         const BUFFERS_BYTES: usize = 4 << 20;
         let each = BUFFERS_BYTES / self.places.len().max(1);
         let reader = |&(start, end): &(u64, u64)| RunReader {
@@ -150,7 +150,7 @@ impl Runs {
             at: 0,
             buffer_bytes: each.clamp(4 << 10, 256 << 10),
         };
-        Ok(self.places.iter().map(reader).collect())
+        self.places.iter().map(reader).collect()
     }
 }
 

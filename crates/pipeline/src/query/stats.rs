@@ -39,7 +39,9 @@ pub async fn stats<'a>(
     let range = AggregateKey::value_between(&query.dimension, &query.value, query.from, query.to);
     let range = range.map_err(|error| Error::Query(error.to_string()))?;
     let first = async {
-        let mut rows = store.scan(table::AGGREGATE, Scan::range(range).with_latest_only());
+        let rows = store.scan(table::AGGREGATE, Scan::range(range).with_latest_only());
+        // One that has ended must not be asked again.
+        let mut rows = rows.fuse();
         let first = rows.try_next().await?;
         Ok((first, rows))
     };

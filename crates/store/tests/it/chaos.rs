@@ -6,7 +6,8 @@ use rowmill_store::Chaos;
 
 #[test]
 fn settings_are_read_and_shown() {
-    let text = "unavailable=2%,lost-reply=1%,lost-write=0.5%,slow=50ms:5%,kill-at=40";
+    let text =
+        "unavailable=2%,lost-reply=1%,lost-write=0.5%,slow=50ms:5%,slow-read=2000ms:10%,kill-at=40";
     let chaos: Chaos = text.parse().unwrap();
     assert_eq!(
         chaos,
@@ -15,6 +16,7 @@ fn settings_are_read_and_shown() {
             lost_reply: 0.01,
             lost_write: 0.005,
             slow: Some((Duration::from_millis(50), 0.05)),
+            slow_read: Some((Duration::from_secs(2), 0.1)),
             kill_at: Some(40),
         }
     );
@@ -40,7 +42,7 @@ fn what_is_wrong_is_said() {
     check("kill-at=0", "`0` is no number of a write, from 1");
     check(
         "lost=1%",
-        "`lost` is no fault; there are unavailable, lost-reply, lost-write, slow, kill-at",
+        "`lost` is no fault; there are unavailable, lost-reply, lost-write, slow, slow-read, kill-at",
     );
     check(
         "unavailable=60%,lost-reply=60%",
