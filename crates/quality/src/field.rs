@@ -18,6 +18,12 @@ pub(crate) struct FieldChecks {
     max_length: Option<u64>,
 }
 
+/// The pattern of a whole value, of one that is a pattern by itself.
+fn whole(pattern: &str) -> Result<Regex, regex::Error> {
+    // A comment at its end, after `(?x)`, takes all that follows on its line.
+    Regex::new(&format!("^(?:{pattern})$")).or_else(|_| Regex::new(&format!("^(?:{pattern}\n)$")))
+}
+
 impl FieldChecks {
     /// The checks of the field at `index`; none if it has none.
     pub(crate) fn new(
@@ -25,9 +31,8 @@ impl FieldChecks {
         index: usize,
         field: &FieldSpec,
     ) -> Result<Option<Self>, PipelineError> {
-        let compile = |pattern: &str| Regex::new(&format!("^(?:{pattern})$"));
         let pattern = field.pattern.as_ref().map(|pattern| {
-            compile(&pattern.value).map_err(|error| pipeline.error_at(pattern, error.to_string()))
+            whole(&pattern.value).map_err(|error| pipeline.error_at(pattern, error.to_string()))
         });
         let checks = Self {
             index,

@@ -13,6 +13,8 @@ pub(crate) enum Raw<'a> {
     /// Nothing there.
     #[default]
     Absent,
+    /// A JSON null, which is as good as nothing, but was said.
+    Null,
     /// Text of a CSV field or a JSON string.
     Text(Cow<'a, str>),
     /// A JSON number or boolean, as written.
@@ -48,7 +50,7 @@ impl Converter {
             return Ok(Value::Json(Cow::Borrowed(json)));
         }
         let text = match raw {
-            Raw::Absent => return Ok(Value::Null),
+            Raw::Absent | Raw::Null => return Ok(Value::Null),
             Raw::Text(text) => text,
             Raw::Literal(text) => Cow::Borrowed(text),
             Raw::Nested(json) => return Err(Cow::Borrowed(json)),

@@ -80,6 +80,11 @@ pub(crate) fn hash(
 }
 
 fn push_field(scratch: &mut Vec<u8>, name: &str, value: &Value<'_>) {
+    // Zero is one number, whatever its sign.
+    let value = match value {
+        Value::Float(number) if *number == 0.0 => &Value::Float(0.0),
+        value => value,
+    };
     push(scratch, name.as_bytes());
     scratch.extend_from_slice(&(value.encoded_len() as u64).to_be_bytes());
     value.encode_into(scratch);

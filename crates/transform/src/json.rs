@@ -26,7 +26,7 @@ pub(crate) fn raw(json: &str) -> Raw<'_> {
     match json.as_bytes()[0] {
         b'"' => Raw::Text(string(json)),
         b'{' | b'[' => Raw::Nested(json),
-        b'n' => Raw::Absent,
+        b'n' => Raw::Null,
         _ => Raw::Literal(json),
     }
 }

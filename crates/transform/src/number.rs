@@ -10,7 +10,7 @@ pub(crate) fn parse_int(text: &str) -> Option<i64> {
         .or_else(|| Decimal::parse(text)?.to_int())
 }
 
-/// The finite double nearest to the number that `text` writes.
+/// The finite double nearest to the number that `text` writes; none if that is zero and the number is not, as `1e-400`.
 pub(crate) fn parse_float(text: &str) -> Option<f64> {
     // `parse` also takes `inf` and `nan`, which begin with letters.
     let digits_first = text
@@ -19,6 +19,13 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
     text.parse()
         .ok()
         .filter(|number: &f64| digits_first && number.is_finite())
+        .filter(|number| *number != 0.0 || is_zero(text))
+}
+
+/// Whether no digit before the exponent is other than zero.
+fn is_zero(text: &str) -> bool {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
+    !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'))
 }
 
 /// A decimal number as written: digits, and a power of ten.

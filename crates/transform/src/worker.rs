@@ -58,6 +58,7 @@ impl<'t, 'a> Worker<'t, 'a> {
     /// The event that a JSON object is.
     pub fn json(&mut self, text: &'a str, place: Place<'_>) -> Outcome<'a> {
         let mut names = std::mem::take(&mut self.names);
+        names.record += 1;
         let read = json::for_each_member(text, |name, value| self.member(&mut names, name, value));
         self.names = names;
         match read {
@@ -99,6 +100,7 @@ impl<'t, 'a> Worker<'t, 'a> {
 
     fn member(&mut self, names: &mut Names<'a>, name: Cow<'a, str>, value: &'a str) {
         match names.find(&name) {
+            Some(at) if names.comes_again(at) => self.repeated(&name, &names.known[at].1),
             Some(at) => self.assign(&names.known[at].1, value),
             None => {
                 let resolved = self.transformer.targets.resolve(&name, None);
@@ -106,6 +108,21 @@ impl<'t, 'a> Worker<'t, 'a> {
                 names.insert(name, resolved);
             }
         }
+    }
+
+    /// A name that the record has had already. Which of its values is meant cannot be known, also where one is null.
+    fn repeated(&mut self, name: &str, resolved: &Resolved) {
+        for target in &resolved.targets {
+            self.collide(*target);
+        }
+        let subject = match (&resolved.unknown, resolved.nested.is_empty()) {
+            (Some(unknown), _) => unknown.clone(),
+            (None, false) if resolved.targets.is_empty() => name.to_owned(),
+            _ => return,
+        };
+        let message = "the record has the name twice";
+        self.findings
+            .push(Finding::reject(Reason::Collision, subject, message));
     }
 
     fn assign(&mut self, resolved: &Resolved, value: &'a str) {
@@ -135,7 +152,7 @@ impl<'t, 'a> Worker<'t, 'a> {
             let mut deeper = Vec::new();
             for (path, target) in paths.iter().filter(|(path, _)| path[0] == *name) {
                 match path.len() {
-                    1 => self.fill(*target, json::raw(value)),
+                    1 => self.fill_once(*target, json::raw(value)),
                     _ => deeper.push((&path[1..], *target)),
                 }
             }
@@ -145,16 +162,30 @@ impl<'t, 'a> Worker<'t, 'a> {
         });
     }
 
+    /// Fills a slot from one of the names that mean it. Of two names one may be null.
     fn fill(&mut self, target: Target, raw: Raw<'a>) {
         let slot = &mut self.slots[target.0];
-        if !matches!(slot, Raw::Absent) {
-            let name = self.target_name(target);
-            let message = "the record has two values for it";
-            self.findings
-                .push(Finding::reject(Reason::Collision, name, message));
-            return;
+        match (&slot, &raw) {
+            (Raw::Absent | Raw::Null, _) => *slot = raw,
+            (_, Raw::Null) => {}
+            _ => self.collide(target),
         }
-        *slot = raw;
+    }
+
+    /// Fills a slot from the one name that means it.
+    fn fill_once(&mut self, target: Target, raw: Raw<'a>) {
+        let slot = &mut self.slots[target.0];
+        match slot {
+            Raw::Absent => *slot = raw,
+            _ => self.collide(target),
+        }
+    }
+
+    fn collide(&mut self, target: Target) {
+        let name = self.target_name(target);
+        let message = "the record has two values for it";
+        self.findings
+            .push(Finding::reject(Reason::Collision, name, message));
     }
 
     fn target_name(&self, target: Target) -> String {
@@ -294,7 +325,7 @@ impl<'t, 'a> Worker<'t, 'a> {
     /// The text in a slot, cleaned; none if there is nothing in it.
     fn take_text(&mut self, target: Target) -> Option<Cow<'a, str>> {
         let text = match std::mem::take(&mut self.slots[target.0]) {
-            Raw::Absent => return None,
+            Raw::Absent | Raw::Null => return None,
             Raw::Text(text) => trimmed(text),
             Raw::Literal(text) => Cow::Borrowed(text),
             Raw::Nested(json) => {
@@ -392,6 +423,10 @@ struct Names<'a> {
     by_name: FxHashMap<Cow<'a, str>, usize>,
     /// Of each known name, the one that followed it last.
     followers: Vec<usize>,
+    /// Of each known name, the last record that had it.
+    records: Vec<u64>,
+    /// The number of the record at hand.
+    record: u64,
     last: usize,
 }
 
@@ -412,6 +447,11 @@ impl<'a> Names<'a> {
         Some(at)
     }
 
+    /// Whether the record at hand has had a known name already; it has had it now.
+    fn comes_again(&mut self, at: usize) -> bool {
+        std::mem::replace(&mut self.records[at], self.record) == self.record
+    }
+
     fn insert(&mut self, name: Cow<'a, str>, resolved: Resolved) {
         if self.known.len() < NAMES_MAX {
             let at = self.known.len();
@@ -421,6 +461,7 @@ impl<'a> Names<'a> {
             self.by_name.insert(name.clone(), at);
             self.known.push((name, resolved));
             self.followers.push(0);
+            self.records.push(self.record);
             self.last = at;
         }
     }

@@ -64,6 +64,41 @@ fn check(values: [Value<'static>; 4], verdict: Verdict, expected: &[&str]) {
     assert_eq!(found, expected);
 }
 
+/// A pipeline with one field of this pattern.
+fn patterned(pattern: &str) -> Checks {
+    let text = format!(
+        "[pipeline]\nname = 'p'\n[event]\nuser_id = 'u'\ntimestamp = 't'\n[fields]\ncode = {{ type = 'string', pattern = '{pattern}' }}"
+    );
+    Checks::new(&Pipeline::parse(&text).unwrap()).unwrap()
+}
+
+#[test]
+fn a_pattern_may_end_with_a_comment() {
+    let checks = patterned("(?x) [a-z]+  # letters");
+    for (value, is_good) in [
+        ("abc", true),
+        ("abc1", false),
+        ("abc\n", false),
+        ("1abc", false),
+    ] {
+        let event = Event {
+            user_id: None,
+            timestamp: Timestamp::from_micros(0).unwrap(),
+            event_type: None,
+            event_id: "e".into(),
+            values: vec![text(value)],
+            unknown: vec![],
+        };
+        let mut findings = Vec::new();
+        let verdict = checks.check(&event, true, &mut findings);
+        assert_eq!(
+            verdict == Verdict::Accept,
+            is_good,
+            "{value:?}: {findings:?}"
+        );
+    }
+}
+
 fn text(text: &'static str) -> Value<'static> {
     Value::String(text.into())
 }

@@ -39,6 +39,20 @@ fn natural_ids_are_joined() {
 }
 
 #[test]
+fn zero_is_one_number() {
+    let of = |n: &str| {
+        id(
+            "",
+            &format!(r#"{{"u":"1","t":"2018-11-01","n":{n}}}"#),
+            PLACE,
+        )
+    };
+    assert_eq!(of("0"), of("-0"));
+    assert_eq!(of("0.0"), of("-0.0e-999"));
+    assert_ne!(of("0"), of("1"));
+}
+
+#[test]
 fn a_place_tells_exact_repeats_apart() {
     let text = r#"{"u":"1","t":"2018-11-01","s":"x"}"#;
     let at = |source, record| {

@@ -57,7 +57,9 @@ fn names_that_collide_are_an_error() {
         r#"{"userId":"1","ts":0,"extraField":1,"extra_field":2}"#,
         &["collision extra_field: two names of the record are this field once folded"],
     );
+    // Of two names that mean a field one may be null.
     check(r#"{"userId":"1","ts":0,"level":null,"Level":"b"}"#, &[]);
+    check(r#"{"userId":"1","ts":0,"Level":"b","level":null}"#, &[]);
     let error = transformer
         .columns(&["userId", "ts", "Extra Field", "extraField"])
         .unwrap_err();
@@ -65,6 +67,46 @@ fn names_that_collide_are_an_error() {
         error.to_string(),
         "the columns `Extra Field` and `extraField` are both the field `extra_field`"
     );
+}
+
+#[test]
+fn a_name_that_comes_twice_is_an_error_whatever_its_values() {
+    let transformer =
+        transformer("level = { type = 'string' }\ncity = { from = 'place.city', type = 'string' }");
+    let mut worker = transformer.worker();
+    let values = ["null", "1", "\"a\"", "[]"];
+    for (first, second) in values.iter().flat_map(|a| values.map(|b| (a, b))) {
+        for (text, subject) in [
+            (format!(r#""level":{first},"level":{second}"#), "level"),
+            (
+                format!(r#""extra":{first},"x":1,"extra":{second}"#),
+                "extra",
+            ),
+            (
+                format!(r#""place":{{"city":{first},"city":{second}}}"#),
+                "city",
+            ),
+            (
+                format!(r#""place":{{"city":"a"}},"place":{second}"#),
+                "place",
+            ),
+        ] {
+            let text = format!(r#"{{"userId":"1","ts":0,{text}}}"#);
+            let found = findings(&worker.json(text.clone().leak(), crate::PLACE));
+            let collisions = found.iter().filter(|found| found.starts_with("collision "));
+            let collisions: Vec<_> = collisions.collect();
+            assert_eq!(collisions.len(), 1, "{text}: {found:?}");
+            assert!(
+                collisions[0].starts_with(&format!("collision {subject}: ")),
+                "{text}: {found:?}"
+            );
+        }
+    }
+    // The next record may have it again.
+    for _ in 0..2 {
+        let good = r#"{"userId":"1","ts":0,"level":"a","extra":1}"#;
+        assert!(findings(&worker.json(good, crate::PLACE)).is_empty());
+    }
 }
 
 #[test]

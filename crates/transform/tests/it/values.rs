@@ -64,7 +64,15 @@ fn floats() {
     float("655.77751", "655.77751", 655.777_51);
     float("-0.5", "\"-0.5\"", -0.5);
     float("1E3", "1E3", 1000.0);
-    for word in ["inf", "nan", "NaN", "infinity", "1e999"] {
+    for word in [
+        "inf",
+        "nan",
+        "NaN",
+        "infinity",
+        "1e999",
+        "1e-400",
+        "-0.1e-999",
+    ] {
         let finding = format!("type x: \"{word}\" is no float");
         check(
             "type = 'float'",
