@@ -202,7 +202,7 @@ fn schema(table: &Table) -> TableSchema {
     let families = table.column_families.iter();
     TableSchema::with_rules(
         id(&table.name),
-        families.map(|(name, family)| (name.as_str(), rule(name, family))),
+        families.map(|(name, family)| (name.as_str(), rule(family))),
     )
 }
 
@@ -229,36 +229,29 @@ fn family(rule: GcRule) -> ColumnFamily {
     }
 }
 
-/// The rule of a family. One that rowmill does not make (an intersection) hides nothing, as far as rowmill knows.
-fn rule(name: &str, family: &ColumnFamily) -> GcRule {
-    let parts = family
-        .gc_rule
-        .as_ref()
-        .map_or(Some(GcRule::KEEP), known_rule);
-    parts.unwrap_or_else(|| {
-        tracing::warn!(
-            family = name,
-            "a garbage collection rule of another kind is ignored"
-        );
-        GcRule::KEEP
-    })
+fn rule(family: &ColumnFamily) -> GcRule {
+    family.gc_rule.as_ref().map_or(GcRule::KEEP, known_rule)
 }
 
-fn known_rule(rule: &ProtoRule) -> Option<GcRule> {
+/// What a rule says, as far as rowmill makes such rules. One that it does not make (an intersection) hides nothing.
+fn known_rule(rule: &ProtoRule) -> GcRule {
     match rule.rule.as_ref() {
-        None => Some(GcRule::KEEP),
+        None => GcRule::KEEP,
         Some(Rule::MaxNumVersions(versions)) => {
-            Some(GcRule::versions(u32::try_from(*versions).ok()?))
+            u32::try_from(*versions).map_or(GcRule::OTHER, GcRule::versions)
         }
-        Some(Rule::MaxAge(age)) => Some(GcRule::age_seconds(u64::try_from(age.seconds).ok()?)),
-        Some(Rule::Union(union)) => union.rules.iter().try_fold(GcRule::KEEP, |all, part| {
-            let part = known_rule(part)?;
-            Some(GcRule {
+        Some(Rule::MaxAge(age)) => {
+            u64::try_from(age.seconds).map_or(GcRule::OTHER, GcRule::age_seconds)
+        }
+        Some(Rule::Union(union)) => union.rules.iter().fold(GcRule::KEEP, |all, part| {
+            let part = known_rule(part);
+            GcRule {
                 versions_max: least(all.versions_max, part.versions_max),
                 age_seconds_max: least(all.age_seconds_max, part.age_seconds_max),
-            })
+                is_other: all.is_other || part.is_other,
+            }
         }),
-        Some(Rule::Intersection(_)) => None,
+        Some(Rule::Intersection(_)) => GcRule::OTHER,
     }
 }
 

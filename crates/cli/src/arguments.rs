@@ -205,9 +205,28 @@ pub(crate) struct IngestArguments {
     /// Ingest also what is done already, as a new run
     #[arg(long)]
     pub(crate) again: bool,
+    /// Whether tables that are missing are made first
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto",
+        hide_short_help = true
+    )]
+    pub(crate) create_tables: CreateTables,
     /// How many rows are written together, and how far apart checkpoints are
     #[arg(long, value_name = "ROWS", default_value_t = 40_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide_short_help = true)]
     pub(crate) batch_rows: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CreateTables {
+    /// In a folder and on an emulator; on Bigtable somebody decides about tables
+    Auto,
+    /// Wherever they are missing, as `rowmill tables create` does
+    Always,
+    /// Nowhere: it is an error if they are missing
+    Never,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -19,10 +19,16 @@ use anyhow::Result;
 use crate::arguments::{Arguments, Command, Schema};
 use crate::exit::ExitStatus;
 use crate::printer::Printer;
+use crate::session;
 
 /// Runs the command that was asked for.
 pub(crate) async fn run(arguments: Arguments, printer: &mut Printer) -> Result<ExitStatus> {
     let Arguments { global, command } = arguments;
+    if opens_store(&command)
+        && let Some(note) = session::note_of_emulator(&global)
+    {
+        printer.say(&note);
+    }
     let status = match command {
         Command::Demo(arguments) => demo::run(&arguments, printer).await,
         Command::Check(arguments) => ingest::check(&global, &arguments, printer).await,
@@ -41,4 +47,12 @@ pub(crate) async fn run(arguments: Arguments, printer: &mut Printer) -> Result<E
     }?;
     printer.finish()?;
     Ok(status)
+}
+
+/// Whether a command looks into the store, or writes to it.
+fn opens_store(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Demo(_) | Command::Check(_) | Command::Schema(_) | Command::Generate(_)
+    )
 }

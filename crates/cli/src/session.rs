@@ -43,15 +43,28 @@ pub(crate) fn compile(text: &str, set: &[String], file: &Path) -> Result<Arc<Sta
     })
 }
 
+/// Names the emulator that every client of Bigtable uses instead of the service.
+const EMULATOR_HOST: &str = "BIGTABLE_EMULATOR_HOST";
+
 /// No call to a store takes longer: beyond what the Bigtable client allows itself with all its attempts.
 const STORE_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// The store that was asked for, with its tables. What may succeed later is tried again, and nothing waits for ever.
 pub(crate) async fn store(global: &Global) -> Result<OpenStore> {
     let opened = open_store(&uri(global)?).await?.prepare().await?;
+    Ok(wearing_wrappers(global, opened))
+}
+
+/// The store that was asked for, with whatever tables it has, to be written to.
+pub(crate) async fn store_as_it_is(global: &Global) -> Result<OpenStore> {
+    let opened = open_store(&uri(global)?).await?;
+    Ok(wearing_wrappers(global, opened))
+}
+
+fn wearing_wrappers(global: &Global, opened: OpenStore) -> OpenStore {
     signals::control().watch_store(opened.meter.clone());
     let faults = global.chaos.map(|chaos| (chaos, global.chaos_seed));
-    Ok(opened.wearing(|store| {
+    opened.wearing(|store| {
         let store: Arc<dyn Store> = match faults {
             Some((chaos, seed)) => {
                 let kill = Arc::new(|| std::process::abort());
@@ -61,7 +74,7 @@ pub(crate) async fn store(global: &Global) -> Result<OpenStore> {
         };
         let timed = Timeout::new(store, STORE_TIMEOUT);
         Arc::new(Retry::new(timed, RetryBudget::default()))
-    }))
+    })
 }
 
 /// Logs what went to a store and came from it.
@@ -95,6 +108,24 @@ pub(crate) fn uri(global: &Global) -> Result<StoreUri, Error> {
     // An empty variable is as good as none.
     let emulator = global.emulator_host.as_deref();
     StoreUri::parse(&global.store, emulator.filter(|host| !host.is_empty()))
+}
+
+/// What to say of an emulator that is used because a variable of the environment says so; the variable may have been set for
+/// something else.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "where a value came from is not told by the parser of arguments"
+)]
+pub(crate) fn note_of_emulator(global: &Global) -> Option<String> {
+    let host = global.emulator_host.as_ref().filter(|it| !it.is_empty())?;
+    let variable = std::env::var(EMULATOR_HOST).ok();
+    let is_used = global.store.starts_with("bigtable:") && variable.as_ref() == Some(host);
+    is_used.then(|| {
+        format!(
+            "{EMULATOR_HOST} is set: {} is on the emulator at {host}, not on the service",
+            global.store
+        )
+    })
 }
 
 /// Where objects are read from. A host without a scheme is one of plain HTTP, as emulators are.

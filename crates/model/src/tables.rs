@@ -31,6 +31,9 @@ pub struct GcRule {
     pub versions_max: Option<u32>,
     /// Those whose timestamp is older than so many seconds.
     pub age_seconds_max: Option<u64>,
+    /// Those that a rule drops which rowmill does not make, such as one of several conditions that must all hold. Which they are is
+    /// not known here.
+    pub is_other: bool,
 }
 
 impl GcRule {
@@ -38,6 +41,13 @@ impl GcRule {
     pub const KEEP: Self = Self {
         versions_max: None,
         age_seconds_max: None,
+        is_other: false,
+    };
+
+    /// A rule that rowmill does not make, and does not know what it drops.
+    pub const OTHER: Self = Self {
+        is_other: true,
+        ..Self::KEEP
     };
 
     /// All but the newest `versions` of a column may be dropped.
@@ -62,7 +72,19 @@ impl GcRule {
     }
 }
 
-/// For people: `keep all`, `1 version`, `1 version, 400 days`.
+impl GcRule {
+    /// Whether cells may be dropped by this rule that `other` keeps.
+    pub fn may_drop_more_than(&self, other: &Self) -> bool {
+        fn is_tighter<T: Ord>(this: Option<T>, other: Option<T>) -> bool {
+            this.is_some_and(|this| other.is_none_or(|other| this < other))
+        }
+        is_tighter(self.versions_max, other.versions_max)
+            || is_tighter(self.age_seconds_max, other.age_seconds_max)
+            || self.is_other && !other.is_other
+    }
+}
+
+/// For people: `keep all`, `1 version`, `1 version, 400 days`, `another rule`.
 impl fmt::Display for GcRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = |count: u64| if count == 1 { "" } else { "s" };
@@ -76,7 +98,8 @@ impl fmt::Display for GcRule {
             let count = seconds / length;
             format!("{count} {unit}{}", plural(count))
         });
-        let parts: Vec<_> = versions.into_iter().chain(age).collect();
+        let other = self.is_other.then(|| "another rule".to_owned());
+        let parts: Vec<_> = versions.into_iter().chain(age).chain(other).collect();
         if parts.is_empty() {
             return f.write_str("keep all");
         }

@@ -124,7 +124,9 @@ pub use shard::Shard;
 pub use sheet::{Sheet, SheetRow};
 pub use stages::Stages;
 pub use stores::{BigtableUri, OpenStore, StoreUri, open_store};
-pub use tables::{TableChange, apply_changes, plan_tables, wanted_tables};
+pub use tables::{
+    TableChange, apply_changes, create_missing_tables, narrower_rules, plan_tables, wanted_tables,
+};
 pub use unreadable::{Unreadable, UnreadableRow};
 pub use verify::{
     Depth, Difference, Verdict, Verified, VerifyAggregatesOptions, VerifyAggregatesReport,

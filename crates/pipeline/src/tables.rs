@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rowmill_model::{GcRule, Pipeline, TABLES};
-use rowmill_store::{Admin, TableSchema};
+use rowmill_store::{Admin, ErrorKind, TableSchema};
 
 use crate::error::Error;
 
@@ -57,21 +57,26 @@ impl TableChange {
         }
     }
 
+    /// The table that it creates.
+    fn created(&self) -> Option<&str> {
+        match self {
+            Self::CreateTable(schema) => Some(&schema.name),
+            Self::AddFamily { .. } | Self::ChangeRule { .. } => None,
+        }
+    }
+
     /// Whether cells that are kept now may be dropped after it.
     pub fn may_drop_cells(&self) -> bool {
-        let is_tighter = |from: Option<u64>, to: Option<u64>| match (from, to) {
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some(from), Some(to)) => to < from,
-        };
         match self {
-            Self::ChangeRule { from, to, .. } => {
-                is_tighter(from.age_seconds_max, to.age_seconds_max)
-                    || is_tighter(
-                        from.versions_max.map(u64::from),
-                        to.versions_max.map(u64::from),
-                    )
-            }
+            Self::ChangeRule { from, to, .. } => to.may_drop_more_than(from),
+            Self::CreateTable(_) | Self::AddFamily { .. } => false,
+        }
+    }
+
+    /// Whether the store may drop cells now that the pipeline file keeps.
+    pub fn store_keeps_less(&self) -> bool {
+        match self {
+            Self::ChangeRule { from, to, .. } => from.may_drop_more_than(to),
             Self::CreateTable(_) | Self::AddFamily { .. } => false,
         }
     }
@@ -117,6 +122,44 @@ pub async fn plan_tables(
         }
     }
     Ok(changes)
+}
+
+/// Creates the tables that a store lacks, with the pipeline file's retention. Tables that are there stay as they are.
+pub async fn create_missing_tables(admin: &dyn Admin, pipeline: &Pipeline) -> Result<(), Error> {
+    for change in plan_tables(admin, &wanted_tables(pipeline)).await? {
+        let TableChange::CreateTable(schema) = change else {
+            continue;
+        };
+        match admin.create_table(&schema).await {
+            // Another process was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            created => created?,
+        }
+    }
+    Ok(())
+}
+
+/// Looks at a store that is about to be written to: the rules by which it drops what the pipeline file keeps. A store that lacks tables
+/// is an error, which says how to make them. Whoever may not look at tables is told nothing.
+pub async fn narrower_rules(
+    admin: &dyn Admin,
+    pipeline: &Pipeline,
+) -> Result<Vec<TableChange>, Error> {
+    let changes = match plan_tables(admin, &wanted_tables(pipeline)).await {
+        Err(Error::Store(error)) if error.kind() == ErrorKind::Denied => return Ok(Vec::new()),
+        changes => changes?,
+    };
+    let missing: Vec<_> = changes.iter().filter_map(TableChange::created).collect();
+    if !missing.is_empty() {
+        let message = format!("the store has no tables {}", missing.join(", "));
+        let error = rowmill_store::Error::new(ErrorKind::NotFound, message);
+        let hint = "`rowmill tables create` makes them; so does `--create-tables always`";
+        return Err(Error::Store(error.with_hint(hint)));
+    }
+    Ok(changes
+        .into_iter()
+        .filter(TableChange::store_keeps_less)
+        .collect())
 }
 
 fn differences(existing: &TableSchema, wanted: &TableSchema) -> Vec<TableChange> {

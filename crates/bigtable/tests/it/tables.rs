@@ -87,6 +87,9 @@ fn age(seconds: i64) -> ProtoRule {
 #[tokio::test]
 async fn rules_are_read_for_what_they_are() {
     let union = |rules| of(Rule::Union(Union { rules }));
+    let both = of(Rule::Intersection(Intersection {
+        rules: vec![versions(1), age(60)],
+    }));
     for (rule, expected) in [
         (None, GcRule::KEEP),
         (Some(versions(3)), GcRule::versions(3)),
@@ -95,12 +98,14 @@ async fn rules_are_read_for_what_they_are() {
             Some(union(vec![versions(2), union(vec![age(60), versions(1)])])),
             GcRule::versions(1).with_age_seconds(60),
         ),
-        // What needs both, rowmill does not make: it hides nothing by it.
+        // What needs both, rowmill does not make: it hides nothing by it, and says that there is such a rule.
+        (Some(both.clone()), GcRule::OTHER),
         (
-            Some(of(Rule::Intersection(Intersection {
-                rules: vec![versions(1), age(60)],
-            }))),
-            GcRule::KEEP,
+            Some(union(vec![versions(2), both])),
+            GcRule {
+                is_other: true,
+                ..GcRule::versions(2)
+            },
         ),
     ] {
         let harness = Harness::start().await;

@@ -6,12 +6,12 @@ use anyhow::Result;
 use rowmill_model::{GcRule, RetentionSpec};
 use rowmill_pipeline::{
     IngestOptions, IngestReport, Inputs, OpenStore, PreparedInputs, Scope, Search, Shard, Stages,
-    aggregate, check as check_inputs, ingest,
+    aggregate, check as check_inputs, create_missing_tables, ingest, narrower_rules,
 };
 use rowmill_store::{Clock as _, SystemClock};
 
 use super::{aggregate as aggregate_command, ledger};
-use crate::arguments::{Format, Global, IngestArguments, InputArguments};
+use crate::arguments::{CreateTables, Format, Global, IngestArguments, InputArguments};
 use crate::exit::{ExitStatus, UsageError};
 use crate::job::Job;
 use crate::printer::{Printer, counted};
@@ -145,12 +145,12 @@ async fn read(
     let inputs = find(global, &arguments.input, shard, printer).await?;
     let may_be_done = inputs.are_objects() && !arguments.again;
     let (inputs, store) = if may_be_done && session::uri(global)?.check_exists().is_ok() {
-        let store = session::store(global).await?;
+        let store = open(global, stages, arguments, printer).await?;
         let left = inputs.leave_done(stages, &*store.store).await?;
         (prepare(stages, left).await?, store)
     } else {
         let inputs = prepare(stages, inputs).await?;
-        (inputs, session::store(global).await?)
+        (inputs, open(global, stages, arguments, printer).await?)
     };
     let options = IngestOptions {
         again: arguments.again,
@@ -161,6 +161,30 @@ async fn read(
     let report = ingest(stages, &store.store, inputs, &options, job.control()).await;
     session::log_store(&store);
     Ok((store, report?))
+}
+
+/// Opens the store and looks at its tables before anything is written: whether they are there, and keep what the pipeline file keeps.
+async fn open(
+    global: &Global,
+    stages: &Stages,
+    arguments: &IngestArguments,
+    printer: &Printer,
+) -> Result<OpenStore> {
+    let store = match arguments.create_tables {
+        CreateTables::Auto => session::store(global).await?,
+        CreateTables::Always | CreateTables::Never => session::store_as_it_is(global).await?,
+    };
+    if arguments.create_tables == CreateTables::Always {
+        create_missing_tables(&*store.admin, stages.pipeline()).await?;
+    }
+    for change in narrower_rules(&*store.admin, stages.pipeline()).await? {
+        printer.say(&format!(
+            "the store keeps less than the pipeline file, and may drop older cells at once, also of events that are written now: {}; \
+             `rowmill tables create` makes it keep them",
+            change.to_string().trim_start_matches("~ ")
+        ));
+    }
+    Ok(store)
 }
 
 fn finish(

@@ -66,7 +66,82 @@ fn the_environment_names_the_emulator() {
         .env("ROWMILL_STORE", "bigtable://p/i?app_profile=ingest")
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", shown(folder.path(), &output));
+    let shown = shown(folder.path(), &output);
+    assert!(output.status.success(), "{shown}");
+    let note = format!(
+        "BIGTABLE_EMULATOR_HOST is set: bigtable://p/i?app_profile=ingest is on the emulator at {}, not on the service",
+        emulator.address()
+    );
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr.matches(&note).count(), 1, "{stderr}");
+    // What needs no store says nothing, and neither does another store.
+    for command in [
+        &["check", "plays.jsonl"][..],
+        &["--store", "file:other", "ingest", "plays.jsonl"],
+    ] {
+        let output = rowmill(folder.path(), command)
+            .env("BIGTABLE_EMULATOR_HOST", emulator.address())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!stderr.contains("BIGTABLE_EMULATOR_HOST"), "{stderr}");
+    }
+}
+
+#[test]
+fn missing_tables_are_made_where_that_was_asked_for() {
+    let folder = with_plays();
+    let check = |arguments: &[&str]| shown(folder.path(), &run(folder.path(), arguments));
+    assert_snapshot!(check(&["ingest", "plays.jsonl", "--create-tables", "never"]), @r"
+    exit 1
+    -- stderr
+    rowmill: the store has no tables events_fact, events_timeline, events_aggregate, dead_letters, pipeline_state
+    `rowmill tables create` makes them; so does `--create-tables always`
+    ");
+    let retention = "retention.events_timeline='400d'";
+    let made = check(&[
+        "ingest",
+        "plays.jsonl",
+        "--create-tables",
+        "always",
+        "--set",
+        retention,
+    ]);
+    assert!(made.starts_with("exit 0"), "{made}");
+    let kept = check(&["tables", "describe", "--set", retention]);
+    assert!(
+        kept.contains("the tables are as the pipeline file says"),
+        "{kept}"
+    );
+    let none = check(&[
+        "ingest",
+        "plays.jsonl",
+        "--create-tables",
+        "never",
+        "--again",
+        "--set",
+        retention,
+    ]);
+    assert!(none.starts_with("exit 0"), "{none}");
+}
+
+#[test]
+fn a_store_that_keeps_less_than_the_file_says_so_first() {
+    let folder = with_plays();
+    let check = |arguments: &[&str]| shown(folder.path(), &run(folder.path(), arguments));
+    let others = "retention.events_fact='10d'";
+    stdout(folder.path(), &["tables", "create", "--set", others]);
+    let ingest = |retention: &str| check(&["ingest", "plays.jsonl", "--again", "--set", retention]);
+    let note = "the store keeps less than the pipeline file, and may drop older cells at once, also of events that are written now: \
+                events_fact.event_data: 1 version, 10 days -> 1 version, 400 days;";
+    let wider = ingest("retention.events_fact='400d'");
+    assert!(wider.contains(note), "{wider}");
+    assert_eq!(wider.matches("the store keeps less").count(), 3, "{wider}");
+    // A store that keeps as much, or more, says nothing.
+    for retention in [others, "retention.events_fact='5d'"] {
+        let quiet = ingest(retention);
+        assert!(!quiet.contains("the store keeps less"), "{quiet}");
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@ use futures::TryStreamExt as _;
 use rowmill_model::columns::table;
 use rowmill_model::{GcRule, Pipeline, Value};
 use rowmill_pipeline::{
-    StoreUri, TypedColumn, apply_changes, open_store, plan_tables, typed_columns, wanted_tables,
+    StoreUri, TypedColumn, apply_changes, create_missing_tables, narrower_rules, open_store,
+    plan_tables, typed_columns, wanted_tables,
 };
 use rowmill_store::{Admin, Scan, TableSchema};
 
@@ -25,6 +26,39 @@ async fn check(admin: &dyn Admin, retention: &str, expected: &[&str]) {
     assert_eq!(shown, expected, "{retention:?}");
     apply_changes(admin, &wanted, &changes).await.unwrap();
     assert_eq!(plan_tables(admin, &wanted).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn rules_by_which_a_store_keeps_less_are_found() {
+    let opened = open_store(&StoreUri::Memory).await.unwrap();
+    let admin = &*opened.admin;
+    let file = pipeline("[retention]\nevents_timeline = '30d'");
+    let missing = narrower_rules(admin, &file).await.unwrap_err();
+    assert!(
+        missing.to_string().contains("no tables events_fact, "),
+        "{missing}"
+    );
+    create_missing_tables(admin, &file).await.unwrap();
+    assert_eq!(narrower_rules(admin, &file).await.unwrap(), []);
+    let day = 86_400;
+    for (found, is_narrower) in [
+        (GcRule::KEEP, false),
+        (GcRule::versions(1), false),
+        (GcRule::versions(2).with_age_seconds(30 * day), false),
+        (GcRule::versions(1).with_age_seconds(400 * day), false),
+        (GcRule::versions(1).with_age_seconds(29 * day), true),
+        (GcRule::OTHER, true),
+    ] {
+        let theirs = TableSchema::with_rules("events_timeline", [("event", found)]);
+        admin.alter_table(&theirs).await.unwrap();
+        let rules = narrower_rules(admin, &file).await.unwrap();
+        assert_eq!(!rules.is_empty(), is_narrower, "{found}: {rules:?}");
+    }
+    let shown = narrower_rules(admin, &file).await.unwrap()[0].to_string();
+    assert_eq!(
+        shown,
+        "~ events_timeline.event: another rule -> 1 version, 30 days"
+    );
 }
 
 #[tokio::test]
