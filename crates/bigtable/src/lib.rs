@@ -23,7 +23,9 @@
 //!   once, in order, whole, or not at all.
 //! - **Bulk writes retry by row.** An outcome for each row; only what failed and may succeed is sent again; what is in flight
 //!   is bounded; when the service asks for a slower rate it gets it.
-//! - **One deadline** over all attempts, the waiting between them, and the body of the response. See [`RetryPolicy`].
+//! - **Reads that wait hold nothing that others need.** Any number may be open and read in any order; each holds a bounded buffer.
+//! - **One deadline** over all attempts, the waiting between them, and the body of the response. See [`RetryPolicy`]; a call may have
+//!   its own by [`Client::with_timeout`] and [`Client::with_policy`].
 //! - **Connections are kept**: pinged while idle, replaced and warmed before the server closes them.
 //! - **Errors help**: the code, what was called on which table and row, whether a write may have taken effect, and what would
 //!   mend it.
@@ -73,6 +75,10 @@ pub use read::{ReadRows, RowStream};
 pub use retry::RetryPolicy;
 pub use row::{Cell, Row};
 pub use row_mutation::{RowMutation, SERVER_TIME};
-pub use rowmill_store::{Backoff, Random, SystemRandom, SystemTimer, Timer, Wait};
+pub use rowmill_model::{GcRule, MutationBatch};
+pub use rowmill_rowkey::KeyRange;
+pub use rowmill_store::{
+    Backoff, Effect, Random, SystemRandom, SystemTimer, TableSchema, Timer, Wait,
+};
 pub use store::BigtableStore;
 pub use table_admin::TableAdmin;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use google_cloud_auth::credentials::{CacheableResource, CredentialsProvider, EntityTag};
 use google_cloud_auth::errors::CredentialsError;
 use http::{Extensions, HeaderMap, HeaderValue};
-use rowmill_bigtable::testing::Reply;
-use rowmill_bigtable::{Code, Credentials};
+use rowmill_bigtable::testing::{ManualTimer, Reply};
+use rowmill_bigtable::{Client, Code, Credentials};
 
 use crate::Harness;
 
@@ -98,8 +99,7 @@ async fn without_a_token_nothing_is_sent() {
         fails: vec![(0, true)],
         ..Tokens::default()
     };
-    let builder = rowmill_bigtable::Client::builder("p", "i")
-        .endpoint(format!("http://{}", server.address()));
+    let builder = Client::builder("p", "i").endpoint(format!("http://{}", server.address()));
     let error = builder
         .credentials(Credentials::from(tokens))
         .connect()
@@ -125,4 +125,37 @@ async fn an_emulator_gets_no_token() {
             .header("authorization")
             .is_empty()
     );
+}
+
+/// Somebody who gives out tokens, and does not.
+#[derive(Debug)]
+struct Silent(tokio::sync::mpsc::UnboundedSender<()>);
+
+impl CredentialsProvider for Silent {
+    async fn headers(
+        &self,
+        _: Extensions,
+    ) -> Result<CacheableResource<HeaderMap>, CredentialsError> {
+        self.0.send(()).unwrap();
+        std::future::pending().await
+    }
+
+    async fn universe_domain(&self) -> Option<String> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_never_comes_does_not_hang_the_connect() {
+    let timer = Arc::new(ManualTimer::default());
+    let (asked, mut asking) = tokio::sync::mpsc::unbounded_channel();
+    let builder = Client::builder("p", "i").endpoint("http://127.0.0.1:1");
+    let builder = builder.credentials(Credentials::from(Silent(asked)));
+    let connecting = tokio::spawn(builder.timer(timer.clone()).connect());
+    asking.recv().await.unwrap();
+    timer.advance(Duration::from_secs(31));
+    let error = connecting.await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+    assert!(error.to_string().contains("within 30s"), "{error}");
+    assert!(error.hint().is_some());
 }

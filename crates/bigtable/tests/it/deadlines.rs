@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use rowmill_bigtable::testing::Reply;
+use rowmill_bigtable::testing::{FixedRandom, Reply};
 use rowmill_bigtable::{Backoff, BulkLimits, Client, Code, ReadRows, RetryPolicy};
 
 use crate::{Harness, set, sets};
@@ -196,12 +196,19 @@ async fn a_bulk_write_has_one_deadline_for_all_its_requests() {
 #[tokio::test]
 async fn durations_without_end_are_no_harm() {
     let forever = RetryPolicy {
+        message_timeout: Duration::MAX,
         attempt_timeout: Duration::MAX,
         operation_timeout: Duration::MAX,
         ..RetryPolicy::reads()
     };
-    let harness =
-        Harness::with(|builder| builder.read_policy(forever).refresh_after(Duration::MAX)).await;
+    // With any chance: where it is 0, the age of a connection is only ever shortened.
+    let harness = Harness::with(|builder| {
+        builder
+            .read_policy(forever)
+            .refresh_after(Duration::MAX)
+            .random(std::sync::Arc::new(FixedRandom(0.9)))
+    })
+    .await;
     let longest = Duration::from_secs(i64::MAX as u64);
     let reply = Reply::new().retry_after(Code::Unavailable, longest);
     harness.server.push("ReadRows", reply);

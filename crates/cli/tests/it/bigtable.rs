@@ -96,7 +96,7 @@ fn missing_tables_are_made_where_that_was_asked_for() {
     exit 1
     -- stderr
     rowmill: the store has no tables events_fact, events_timeline, events_aggregate, dead_letters, pipeline_state
-    `rowmill tables create` makes them; so does `--create-tables always`
+      hint: `rowmill tables create` makes them; so does `--create-tables always`
     ");
     let retention = "retention.events_timeline='400d'";
     let made = check(&[
