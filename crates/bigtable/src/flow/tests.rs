@@ -145,7 +145,7 @@ fn a_rate_heals_when_the_service_has_fallen_silent() {
     assert!(rate.limit.unwrap() > 10.0, "{rate:?}");
     // What fails does not heal it.
     let before = rate.limit;
-    rate.hold_until = now - 2 * minute;
+    now = rate.hold_until + 2 * minute;
     rate.ended(Code::PermissionDenied, Duration::ZERO, now);
     assert_eq!(rate.limit, before);
 }
