@@ -129,6 +129,8 @@ impl Rows {
             return Ok(Some(row));
         }
         let cells = cells(&key, &mut group)?;
+        // A key of its own: a slice would keep the whole block that it was read with, of which little may be shown.
+        let key = Bytes::copy_from_slice(&key);
         Ok(RowBuilder::build(key, self.view.select(cells.iter())))
     }
 }

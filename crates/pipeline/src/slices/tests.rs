@@ -1,8 +1,8 @@
 use proptest::prelude::*;
-use rowmill_model::MutationBatch;
+use rowmill_model::{MutationBatch, Row};
 use rowmill_store::{Admin as _, MemoryStore, Scan, StoreExt as _, TableSchema};
 
-use super::{SliceLimit, Slices, row_bytes};
+use super::{SliceLimit, Slices};
 
 async fn filled(rows: &[(u8, usize)]) -> MemoryStore {
     let store = MemoryStore::new();
@@ -38,7 +38,7 @@ proptest! {
             let mut found = Vec::new();
             while let Some(slice) = slices.next(&store).await.expect("reads") {
                 assert!(slice.len() as u64 <= limit.rows);
-                let before_last: usize = slice[..slice.len() - 1].iter().map(row_bytes).sum();
+                let before_last: usize = slice[..slice.len() - 1].iter().map(Row::bytes).sum();
                 assert!(before_last < limit.bytes);
                 let mut batch = MutationBatch::new();
                 for row in slice.iter().filter(|_| deletes) {
