@@ -154,6 +154,9 @@ pub(crate) enum Command {
     /// Make the store's tables what the pipeline file says, show them, or drop them
     #[command(subcommand)]
     Tables(Tables),
+    /// Check an embedded store, or back it up
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// What the pipeline file asks of a store, for what makes it
     #[command(subcommand)]
     Schema(Schema),
@@ -257,6 +260,21 @@ pub(crate) enum Tables {
     Describe,
     /// Drop tables and all their rows
     Drop(DropTablesArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Read every block of every table, and say what is damaged; exit 4 if anything is
+    Check,
+    /// Copy the store to a new folder; copying that back is the restore
+    Backup(BackupArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArguments {
+    /// The folder to make, which must not exist or be empty
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

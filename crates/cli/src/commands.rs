@@ -11,6 +11,7 @@ mod ledger;
 mod query;
 mod runs;
 mod schema;
+mod store;
 mod tables;
 mod verify;
 
@@ -42,6 +43,7 @@ pub(crate) async fn run(arguments: Arguments, printer: &mut Printer) -> Result<E
         Command::Runs(runs) => runs::run(&global, &runs, printer).await,
         Command::Verify(arguments) => verify::run(&global, &arguments, printer).await,
         Command::Tables(arguments) => tables::run(&global, &arguments, printer).await,
+        Command::Store(command) => store::run(&global, &command, printer),
         Command::Schema(Schema::Export(arguments)) => schema::export(&global, &arguments, printer),
         Command::Generate(arguments) => generate::run(&arguments, printer),
     }?;

@@ -80,7 +80,7 @@ pub(crate) fn report(error: &anyhow::Error, printer: &mut Printer) -> ExitCode {
         printer.say(&left.map_or_else(|| INTERRUPTED.to_owned(), ToString::to_string));
     } else {
         printer.fail(&format!("{error:#}"));
-        if let Some(Error::Store(store)) = error.downcast_ref::<Error>()
+        if let Some(Error::Store(store) | Error::NoStore(store)) = error.downcast_ref::<Error>()
             && let Some(hint) = store.hint()
         {
             printer.hint(hint);

@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod exit;
 mod job;
+mod limits;
 mod logging;
 mod output;
 mod printer;
@@ -27,6 +28,8 @@ use printer::Printer;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    limits::save_address_space();
+    limits::raise_open_files();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return exit::of_clap(&error),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 use rowmill_model::Pipeline;
 use rowmill_pipeline::{
-    AggregateOptions, Error, IngestOptions, OpenStore, Scope, Stages, StorageEndpoint, StoreUri,
-    open_store,
+    AggregateOptions, Error, IngestOptions, OpenStore, Purpose, Scope, Stages, StorageEndpoint,
+    StoreUri, open_store_for,
 };
 use rowmill_store::{Clock as _, Faulty, Retry, RetryBudget, Store, SystemClock, Timeout};
 
@@ -49,18 +49,38 @@ const EMULATOR_HOST: &str = "BIGTABLE_EMULATOR_HOST";
 /// No call to a store takes longer: beyond what the Bigtable client allows itself with all its attempts.
 const STORE_TIMEOUT: Duration = Duration::from_mins(15);
 
-/// The store that was asked for, with its tables. What may succeed later is tried again, and nothing waits for ever.
+/// The store that was asked for, with its tables; made if need be.
 pub(crate) async fn store(global: &Global) -> Result<OpenStore> {
-    let opened = open_store(&uri(global)?).await?.prepare().await?;
-    Ok(wearing_wrappers(global, opened))
+    store_for(global, Purpose::Making).await
+}
+
+/// The store that was asked for, which must exist, to be looked at. One in a folder is not changed by a byte.
+pub(crate) async fn existing_store(global: &Global) -> Result<OpenStore> {
+    store_for(global, Purpose::Reading).await
+}
+
+/// The store that was asked for, which must exist, to be looked at or changed.
+pub(crate) async fn changed_store(global: &Global, is_changed: bool) -> Result<OpenStore> {
+    let purpose = if is_changed {
+        Purpose::Writing
+    } else {
+        Purpose::Reading
+    };
+    store_for(global, purpose).await
+}
+
+async fn store_for(global: &Global, purpose: Purpose) -> Result<OpenStore> {
+    let opened = open_store_for(&uri(global)?, purpose).await?;
+    Ok(wearing_wrappers(global, opened.prepare().await?))
 }
 
 /// The store that was asked for, with whatever tables it has, to be written to.
 pub(crate) async fn store_as_it_is(global: &Global) -> Result<OpenStore> {
-    let opened = open_store(&uri(global)?).await?;
+    let opened = open_store_for(&uri(global)?, Purpose::Making).await?;
     Ok(wearing_wrappers(global, opened))
 }
 
+/// What may succeed later is tried again, and nothing waits for ever.
 fn wearing_wrappers(global: &Global, opened: OpenStore) -> OpenStore {
     signals::control().watch_store(opened.meter.clone());
     let faults = global.chaos.map(|chaos| (chaos, global.chaos_seed));
@@ -92,15 +112,9 @@ pub(crate) fn log_store(opened: &OpenStore) {
     );
 }
 
-/// The store that was asked for, which must exist.
-pub(crate) async fn existing_store(global: &Global) -> Result<OpenStore> {
-    uri(global)?.check_exists()?;
-    store(global).await
-}
-
 /// The store that was asked for, with whatever tables it has.
-pub(crate) async fn bare_store(global: &Global) -> Result<OpenStore> {
-    Ok(open_store(&uri(global)?).await?)
+pub(crate) async fn bare_store(global: &Global, purpose: Purpose) -> Result<OpenStore> {
+    Ok(open_store_for(&uri(global)?, purpose).await?)
 }
 
 /// Where the store is.

@@ -8,7 +8,8 @@ use rowmill_store::{Error, ErrorKind, Result, TableSchema};
 
 use crate::error;
 
-const KEYSPACE: &str = "catalog";
+/// The keyspace that holds the catalog.
+pub(crate) const KEYSPACE: &str = "catalog";
 const FORMAT_KEY: &str = "format";
 const OPENED_KEY: &str = "opened";
 const TABLE_PREFIX: &str = "table/";
@@ -23,34 +24,55 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// The catalog of a database, which may be new.
+    /// The catalog of a new database.
+    pub(crate) fn make(database: &Database) -> Result<Self> {
+        let catalog = Self::of(database)?;
+        catalog.put(FORMAT_KEY, FORMAT)?;
+        Ok(catalog)
+    }
+
+    /// The catalog of a database.
     pub(crate) fn open(database: &Database) -> Result<Self> {
-        let keyspace = database.keyspace(KEYSPACE, KeyspaceCreateOptions::default);
-        let keyspace = keyspace.map_err(|error| error::engine("opening the catalog", error))?;
-        let catalog = Self {
-            database: database.clone(),
-            keyspace,
-        };
+        if !database.keyspace_exists(KEYSPACE) {
+            return Err(unreadable("the store has no catalog"));
+        }
+        let catalog = Self::of(database)?;
         match catalog.get(FORMAT_KEY)? {
-            None => catalog.put(FORMAT_KEY, FORMAT)?,
-            Some(format) if format == FORMAT => {}
+            None => Err(unreadable("the store's catalog is empty")),
+            Some(format) if format == FORMAT => Ok(catalog),
             Some(other) => {
                 let other = String::from_utf8_lossy(&other).into_owned();
                 let message = format!(
                     "the store has the format {other:?}, and this version reads the format \"1\""
                 );
-                return Err(Error::new(ErrorKind::Corrupt, message));
+                Err(Error::new(ErrorKind::Corrupt, message))
             }
         }
-        Ok(catalog)
+    }
+
+    fn of(database: &Database) -> Result<Self> {
+        let keyspace = database.keyspace(KEYSPACE, KeyspaceCreateOptions::default);
+        let keyspace = keyspace.map_err(|error| error::engine("opening the catalog", error))?;
+        Ok(Self {
+            database: database.clone(),
+            keyspace,
+        })
+    }
+
+    /// The engine's number of the catalog's keyspace.
+    pub(crate) fn id(&self) -> u64 {
+        self.keyspace.id()
     }
 
     /// Counts one more opening, and gives the count.
     pub(crate) fn count_opening(&self) -> Result<u32> {
-        let before = self
-            .get(OPENED_KEY)?
-            .and_then(|bytes| bytes.try_into().ok())
-            .map_or(0, u32::from_be_bytes);
+        let before = match self.get(OPENED_KEY)? {
+            None => 0,
+            Some(bytes) => {
+                let bytes = bytes.try_into();
+                u32::from_be_bytes(bytes.map_err(|_| unreadable("the store's catalog is damaged"))?)
+            }
+        };
         let opened = before.wrapping_add(1);
         self.put(OPENED_KEY, &opened.to_be_bytes())?;
         Ok(opened)
@@ -103,6 +125,10 @@ impl Catalog {
     fn sync(&self) -> fjall::Result<()> {
         self.database.persist(PersistMode::SyncData)
     }
+}
+
+fn unreadable(what: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, what).with_hint("restore the store from a backup")
 }
 
 /// A line for each family: its rule, and its name.

@@ -6,7 +6,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! # let folder = tempfile::tempdir().unwrap();
-//! let store = EmbeddedStore::open(folder.path())?;
+//! let store = EmbeddedStore::open_or_create(folder.path())?;
 //! store.create_table(&TableSchema::new("plays", ["event"])).await?;
 //! assert!(EmbeddedStore::open(folder.path()).unwrap_err().to_string().contains("another process"));
 //! # Ok::<(), rowmill_store::Error>(())
@@ -22,15 +22,23 @@
 //! beside it and are merged when the row is read, in the order they were applied. The alternatives were an entry for each
 //! cell, twenty times as many, and reading each row before writing it.
 
+mod backup;
 mod catalog;
+mod check;
 mod cursor;
 mod entry;
 mod error;
+mod folder;
 mod health;
+mod make;
+mod mirror;
+mod open;
 mod open_files;
 mod scan;
 mod split;
 mod store;
 mod table;
 
+pub use backup::BackupReport;
+pub use check::{CheckReport, Damage};
 pub use store::EmbeddedStore;

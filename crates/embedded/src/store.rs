@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -15,21 +13,19 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use rowmill_model::{MutationBatch, Row};
 use rowmill_store::{
-    Admin, Capability, Clock, Error, ErrorKind, Result, Scan, Store, SystemClock, TableSchema,
-    View, WriteShape,
+    Admin, Capability, Clock, Error, ErrorKind, Result, Scan, Store, TableSchema, View, WriteShape,
 };
 use tokio::task::JoinHandle;
 
 use crate::catalog::Catalog;
 use crate::cursor::{Cursor, OpenScans, Page};
 use crate::error;
+use crate::folder::{Held, Written};
 use crate::health::Health;
+use crate::open::{self, Access};
 use crate::open_files::OpenFiles;
 use crate::split;
-use crate::table::{BULK_ROWS, Table};
-
-/// Memory the engine may use for blocks it has read.
-const CACHE_BYTES: u64 = 16 << 20;
+use crate::table::Table;
 
 /// How large a table's latest journal writes may grow in memory before they become a sorted run.
 const MEMTABLE_BYTES: u64 = 16 << 20;
@@ -40,21 +36,23 @@ const BLOCK_BYTES: u32 = 16 << 10;
 /// A store in a folder. Clones are the same store.
 #[derive(Clone)]
 pub struct EmbeddedStore {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    tables: RwLock<BTreeMap<String, Arc<Table>>>,
+/// The parts of an open store, in the order in which they are dropped.
+pub(crate) struct Inner {
+    pub(crate) tables: RwLock<BTreeMap<String, Arc<Table>>>,
     /// Held while tables come and go.
-    catalog: Mutex<Catalog>,
-    sequence: AtomicU64,
-    bulk_rows: usize,
-    files: OpenFiles,
-    clock: Arc<dyn Clock>,
-    scans: Arc<OpenScans>,
+    pub(crate) catalog: Mutex<Catalog>,
+    pub(crate) sequence: AtomicU64,
+    pub(crate) bulk_rows: usize,
+    pub(crate) files: OpenFiles,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) scans: Arc<OpenScans>,
     /// Ends before the database does, which it holds.
-    health: Health,
-    database: Database,
+    pub(crate) health: Health,
+    pub(crate) database: Database,
+    pub(crate) access: Access,
 }
 
 impl fmt::Debug for EmbeddedStore {
@@ -71,51 +69,6 @@ impl fmt::Debug for EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Opens the store in `folder`, which is created if it does not exist. One process at a time can have it open.
-    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(folder.as_ref(), BULK_ROWS, Arc::new(SystemClock))
-    }
-
-    /// Opens the store in `folder`, writing batches of `bulk_rows` rows and more as sorted runs, by `clock`.
-    pub fn open_with(folder: &Path, bulk_rows: usize, clock: Arc<dyn Clock>) -> Result<Self> {
-        clear_unfinished(folder)?;
-        let files = OpenFiles::by_process_limit();
-        let database = Database::builder(folder)
-            .cache_size(CACHE_BYTES)
-            .max_cached_files(Some(files.cached))
-            // With two threads the engine's first one spins for as long as the second one merges runs.
-            .worker_threads(1)
-            // The journal is read once at most, and soon removed.
-            .journal_compression(CompressionType::None)
-            .open()
-            .map_err(|error| error::open(folder, error))?;
-        let catalog = Catalog::open(&database)?;
-        // Every opening numbers its mutations above those of all before it.
-        let sequence = u64::from(catalog.count_opening()?) << 40;
-        let mut tables = BTreeMap::new();
-        for schema in catalog.tables()? {
-            let keyspace = keyspace(&database, &schema.name, files)?;
-            tables.insert(
-                schema.name.clone(),
-                Arc::new(Table::new(schema, keyspace, bulk_rows, files.runs_max)),
-            );
-        }
-        let inner = Inner {
-            tables: RwLock::new(tables),
-            catalog: Mutex::new(catalog),
-            sequence: AtomicU64::new(sequence),
-            bulk_rows,
-            files,
-            clock,
-            scans: Arc::default(),
-            health: Health::watch(folder, &database)?,
-            database,
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
-    }
-
     fn table(&self, name: &str) -> Result<Arc<Table>> {
         let tables = self
             .inner
@@ -126,7 +79,7 @@ impl EmbeddedStore {
     }
 
     /// Runs `work` on a thread that may block. If the engine stops meanwhile, that is left alone.
-    async fn blocking<T: Send + 'static>(
+    pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -144,59 +97,26 @@ async fn joined<T>(working: JoinHandle<Result<T>>) -> Result<T> {
     })
 }
 
-/// The file that the engine writes last when it makes a database, and what it writes before.
-const FINISHED_MARK: &str = "version";
-const LOCK_FILE: &str = "lock";
-const UNFINISHED: [&str; 2] = ["0.jnl", "keyspaces"];
-
-/// Removes what is left of a process that was killed while it made the database; the engine would stumble over it.
-///
-/// Nothing was acknowledged before the mark was there, and whoever is still at it holds the lock.
-fn clear_unfinished(folder: &Path) -> Result<()> {
-    let unfinished = UNFINISHED.map(|name| folder.join(name));
-    if folder.join(FINISHED_MARK).exists() || unfinished.iter().all(|path| !path.exists()) {
-        return Ok(());
-    }
-    let clear = || {
-        let lock = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(folder.join(LOCK_FILE))?;
-        if lock.try_lock().is_err() {
-            return Err(fjall::Error::Locked);
-        }
-        let [journal, keyspaces] = &unfinished;
-        if journal.exists() {
-            std::fs::remove_file(journal)?;
-        }
-        if keyspaces.exists() {
-            std::fs::remove_dir_all(keyspaces)?;
-        }
-        Ok(())
-    };
-    clear().map_err(|error| error::open(folder, error))
-}
-
 fn not_found(table: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no table `{table}`"))
 }
 
 /// Deletes the rows of a table that the catalog does not know: of a process that was killed while it dropped it.
-fn forget_dropped(database: &Database, table: &str, files: OpenFiles) -> Result<()> {
+fn forget_dropped(database: &Database, folder: &Held, table: &str, files: OpenFiles) -> Result<()> {
     if database.keyspace_exists(&keyspace_name(table)) {
         let leftover = keyspace(database, table, files)?;
+        open::note_keyspaces(database, folder, Some(leftover.id()))?;
         let deleted = database.delete_keyspace(leftover);
         deleted.map_err(|error| error::engine(&format!("dropping the table `{table}`"), error))?;
     }
     Ok(())
 }
 
-fn keyspace_name(table: &str) -> String {
+pub(crate) fn keyspace_name(table: &str) -> String {
     format!("table.{table}")
 }
 
-fn keyspace(database: &Database, table: &str, files: OpenFiles) -> Result<Keyspace> {
+pub(crate) fn keyspace(database: &Database, table: &str, files: OpenFiles) -> Result<Keyspace> {
     let options = || {
         KeyspaceCreateOptions::default()
             .max_memtable_size(MEMTABLE_BYTES)
@@ -229,8 +149,9 @@ impl Store for EmbeddedStore {
     async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
         let table = self.table(table)?;
         self.blocking(move |inner| {
+            let folder = inner.access.for_writing()?;
             let reserve = |count| inner.sequence.fetch_add(count, Ordering::SeqCst);
-            let outcomes = table.apply(&inner.database, &inner.health, &batch, reserve)?;
+            let outcomes = table.apply(&inner.database, folder, &inner.health, &batch, reserve)?;
             inner.scans.wrote(batch.bytes());
             Ok(outcomes)
         })
@@ -294,6 +215,7 @@ impl Admin for EmbeddedStore {
     async fn create_table(&self, schema: &TableSchema) -> Result<()> {
         let schema = schema.clone();
         self.blocking(move |inner| {
+            let folder = inner.access.for_writing()?;
             let catalog = inner.catalog.lock().unwrap_or_else(PoisonError::into_inner);
             if inner
                 .tables
@@ -304,9 +226,13 @@ impl Admin for EmbeddedStore {
                 let message = format!("there is a table `{}` already", schema.name);
                 return Err(Error::new(ErrorKind::AlreadyExists, message));
             }
-            forget_dropped(&inner.database, &schema.name, inner.files)?;
+            forget_dropped(&inner.database, folder, &schema.name, inner.files)?;
             let keyspace = keyspace(&inner.database, &schema.name, inner.files)?;
+            // Before the catalog names the table, it is known what there has to be of it.
+            open::note_keyspaces(&inner.database, folder, None)?;
+            let before = folder.before(&inner.database);
             catalog.add(&schema)?;
+            folder.acknowledge(catalog.id(), before, Written::Journal)?;
             let name = schema.name.clone();
             let table = Arc::new(Table::new(
                 schema,
@@ -328,9 +254,12 @@ impl Admin for EmbeddedStore {
         let table = self.table(&schema.name)?;
         let changes = schema.clone();
         self.blocking(move |inner| {
+            let folder = inner.access.for_writing()?;
             let catalog = inner.catalog.lock().unwrap_or_else(PoisonError::into_inner);
             let altered = table.schema().altered(&changes);
+            let before = folder.before(&inner.database);
             catalog.add(&altered)?;
+            folder.acknowledge(catalog.id(), before, Written::Journal)?;
             table.set_schema(altered);
             Ok(())
         })
@@ -352,10 +281,14 @@ impl Admin for EmbeddedStore {
     async fn drop_table(&self, table: &str) -> Result<()> {
         let name = table.to_owned();
         self.blocking(move |inner| {
+            let folder = inner.access.for_writing()?;
             let catalog = inner.catalog.lock().unwrap_or_else(PoisonError::into_inner);
             let mut tables = inner.tables.write().unwrap_or_else(PoisonError::into_inner);
             let table = tables.remove(&name).ok_or_else(|| not_found(&name))?;
+            open::note_keyspaces(&inner.database, folder, Some(table.keyspace.id()))?;
+            let before = folder.before(&inner.database);
             catalog.remove(&name)?;
+            folder.acknowledge(catalog.id(), before, Written::Journal)?;
             let deleted = inner.database.delete_keyspace(table.keyspace.clone());
             deleted.map_err(|error| error::engine(&format!("dropping the table `{name}`"), error))
         })

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, PersistMode};
 use rowmill_model::{Mutation, MutationBatch};
-use rowmill_store::{Result, TableSchema, validate};
+use rowmill_store::{Error, Result, TableSchema, validate};
 
 use crate::entry;
 use crate::error;
+use crate::folder::{Held, Written};
 use crate::health::Health;
 use crate::scan::emptied_by;
 
@@ -58,10 +59,16 @@ impl Table {
         *self.schema.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(schema);
     }
 
+    /// Lets nobody write for as long as the guard is there.
+    pub(crate) fn pause(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes the valid rows of a batch, numbered from what `reserve` gives for their count.
     pub(crate) fn apply(
         &self,
         database: &Database,
+        folder: &Held,
         health: &Health,
         batch: &MutationBatch,
         reserve: impl FnOnce(u64) -> u64,
@@ -79,6 +86,7 @@ impl Table {
         }
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let first = reserve(batch.len() as u64);
+        let before = folder.before(database);
         let written = if valid.len() < self.bulk_rows && batch.bytes() < BULK_BYTES {
             self.wait_for_merging(health, self.runs_max.min(RUNS_BEFORE_HALT))?;
             let emptied = self.emptied(batch, &valid)?;
@@ -87,7 +95,9 @@ impl Table {
             self.wait_for_merging(health, self.runs_max)?;
             self.write_sorted(batch, &valid, first)
         };
-        written.map_err(|error| error::write(&schema.name, error))?;
+        let written = written.map_err(|error| error::write(&schema.name, error))?;
+        let noted = folder.acknowledge(self.keyspace.id(), before, written);
+        noted.map_err(Error::with_unknown_effect)?;
         Ok(outcomes)
     }
 
@@ -148,7 +158,7 @@ impl Table {
         rows: &[usize],
         emptied: &BTreeMap<usize, Vec<Bytes>>,
         first: u64,
-    ) -> fjall::Result<()> {
+    ) -> fjall::Result<Written> {
         let mut writes = database.batch().durability(Some(PersistMode::SyncData));
         for &index in rows {
             if let Some(keys) = emptied.get(&index) {
@@ -164,10 +174,21 @@ impl Table {
                 entry::value(mutation, first + index as u64),
             );
         }
-        writes.commit()
+        let written = if writes.is_empty() {
+            Written::Nothing
+        } else {
+            Written::Journal
+        };
+        writes.commit()?;
+        Ok(written)
     }
 
-    fn write_sorted(&self, batch: &MutationBatch, rows: &[usize], first: u64) -> fjall::Result<()> {
+    fn write_sorted(
+        &self,
+        batch: &MutationBatch,
+        rows: &[usize],
+        first: u64,
+    ) -> fjall::Result<Written> {
         // The keys stand in one buffer, and what is sorted are their places in it.
         let mut keys = Vec::with_capacity(rows.len() * 96);
         let mut entries: Vec<(Range<usize>, usize)> = Vec::with_capacity(rows.len());
@@ -190,6 +211,7 @@ impl Table {
                 ingestion.write(key, entry::value(batch.get(index), first + index as u64))?;
             }
         }
-        ingestion.finish()
+        ingestion.finish()?;
+        Ok(Written::Tables)
     }
 }

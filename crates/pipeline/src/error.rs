@@ -66,6 +66,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The store cannot be opened as it was asked for: there is none, or it may not be touched.
+    #[error(transparent)]
+    NoStore(rowmill_store::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] rowmill_store::Error),
@@ -140,6 +143,7 @@ impl Error {
                     | Self::NoMatch { .. }
                     | Self::Header { .. }
                     | Self::StoreUri { .. }
+                    | Self::NoStore(_)
                     | Self::Query(_)
             )
     }

@@ -118,12 +118,16 @@ pub use query::{
 };
 pub use rebuild::{RebuildOptions, RebuildReport, rebuild_timeline};
 pub use replay::{ReplayOptions, ReplayReport, replay};
+pub use rowmill_embedded::{BackupReport, CheckReport, Damage};
 pub use rowmill_objects::Endpoint as StorageEndpoint;
 pub use runs::{FileLedgers, Run, RunKind, RunStatus, file_ledgers, run, runs};
 pub use shard::Shard;
 pub use sheet::{Sheet, SheetRow};
 pub use stages::Stages;
-pub use stores::{BigtableUri, OpenStore, StoreUri, open_store};
+pub use stores::{
+    BigtableUri, OpenStore, Purpose, StoreUri, back_up_store, check_store, open_store,
+    open_store_for,
+};
 pub use tables::{
     TableChange, apply_changes, create_missing_tables, narrower_rules, plan_tables, wanted_tables,
 };

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rowmill_bigtable::{BigtableStore, Client};
-use rowmill_embedded::EmbeddedStore;
+use rowmill_embedded::{BackupReport, CheckReport, Damage, EmbeddedStore};
 use rowmill_model::TABLES;
-use rowmill_store::{Admin, AdminExt as _, MemoryStore, Meter, Metered, Store};
+use rowmill_store::{Admin, AdminExt as _, ErrorKind, MemoryStore, Meter, Metered, Store};
 
 use crate::error::Error;
 
@@ -58,7 +58,7 @@ impl StoreUri {
         }
     }
 
-    /// Whether there is anything to be found in the store: for whoever only reads, and would find nothing in a new one.
+    /// Whether there is something to be opened: for whoever does not make it.
     pub fn check_exists(&self) -> Result<(), Error> {
         match self {
             Self::File(path) if !path.exists() => Err(Error::StoreUri {
@@ -68,6 +68,28 @@ impl StoreUri {
             _ => Ok(()),
         }
     }
+
+    /// Whether a store is yet to be made here: the folder is not there, or empty.
+    pub fn is_new(&self) -> bool {
+        match self {
+            Self::File(path) => match path.read_dir() {
+                Ok(mut entries) => entries.next().is_none(),
+                Err(_) => !path.exists(),
+            },
+            _ => false,
+        }
+    }
+}
+
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To look at what is there. A store in a folder is not changed by a byte.
+    Reading,
+    /// To change what is there: it is an error if there is no store.
+    Writing,
+    /// To write to it, wherever it has to be made first.
+    Making,
 }
 
 fn bigtable(rest: &str, emulator: Option<&str>) -> Result<BigtableUri, String> {
@@ -141,11 +163,27 @@ impl OpenStore {
     }
 }
 
-/// Opens a store, with whatever tables there are.
+/// Opens a store, with whatever tables there are. A folder is made a store if it is new or empty.
 pub async fn open_store(uri: &StoreUri) -> Result<OpenStore, Error> {
+    open_store_for(uri, Purpose::Making).await
+}
+
+/// Opens a store for a purpose, with whatever tables there are.
+pub async fn open_store_for(uri: &StoreUri, purpose: Purpose) -> Result<OpenStore, Error> {
     match uri {
         StoreUri::Memory => Ok(OpenStore::of(MemoryStore::new(), true)),
-        StoreUri::File(path) => Ok(OpenStore::of(EmbeddedStore::open(path)?, true)),
+        StoreUri::File(path) => {
+            if purpose != Purpose::Making {
+                uri.check_exists()?;
+            }
+            let opened = match purpose {
+                Purpose::Reading => EmbeddedStore::open_read_only(path),
+                Purpose::Writing => EmbeddedStore::open(path),
+                Purpose::Making => EmbeddedStore::open_or_create(path),
+            };
+            let makes_tables = purpose != Purpose::Reading;
+            Ok(OpenStore::of(opened.map_err(unopened)?, makes_tables))
+        }
         StoreUri::Bigtable(bigtable) => {
             let mut builder = Client::builder(&bigtable.project, &bigtable.instance);
             if let Some(app_profile) = &bigtable.app_profile {
@@ -163,4 +201,42 @@ pub async fn open_store(uri: &StoreUri) -> Result<OpenStore, Error> {
             Ok(OpenStore::of(BigtableStore::new(client), makes_tables))
         }
     }
+}
+
+/// A failure to open a store. The caller has to name another, or may not touch this one.
+fn unopened(error: rowmill_store::Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Denied => Error::NoStore(error),
+        _ => Error::Store(error),
+    }
+}
+
+/// The embedded store that `uri` names; its backups and checks are of no other.
+fn embedded_folder(uri: &StoreUri) -> Result<&Path, Error> {
+    match uri {
+        StoreUri::File(path) => {
+            uri.check_exists()?;
+            Ok(path)
+        }
+        StoreUri::Memory | StoreUri::Bigtable(_) => Err(Error::StoreUri {
+            uri: if *uri == StoreUri::Memory {
+                "memory:"
+            } else {
+                "bigtable:"
+            }
+            .to_owned(),
+            problem: "only a store in a folder can be checked and backed up, as file:PATH"
+                .to_owned(),
+        }),
+    }
+}
+
+/// Reads every part of the store in a folder, and says what of it is damaged.
+pub fn check_store(uri: &StoreUri, each: &mut dyn FnMut(Damage)) -> Result<CheckReport, Error> {
+    EmbeddedStore::check(embedded_folder(uri)?, each).map_err(unopened)
+}
+
+/// Copies the store in a folder to another folder, which is made.
+pub fn back_up_store(uri: &StoreUri, to: &Path) -> Result<BackupReport, Error> {
+    EmbeddedStore::back_up_folder(embedded_folder(uri)?, to).map_err(unopened)
 }

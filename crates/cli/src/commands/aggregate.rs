@@ -21,7 +21,7 @@ pub(crate) async fn run(
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
     let options = options(arguments)?;
-    let store = session::existing_store(global).await?;
+    let store = session::changed_store(global, !arguments.dry_run).await?;
     if arguments.dry_run {
         let job = Job::start("planning", printer);
         let hours = job.reading(plan_aggregate(&store.store, &options)).await?;

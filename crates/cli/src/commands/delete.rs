@@ -19,11 +19,12 @@ pub(crate) async fn run(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     let stages = session::stages(global)?;
-    let store = session::existing_store(global).await?;
+    let is_done = arguments.yes && !arguments.dry_run;
+    let store = session::changed_store(global, is_done).await?;
     let options = DeleteOptions {
         user_ids: user_ids(arguments)?,
         name: session::process_name(),
-        dry_run: arguments.dry_run || !arguments.yes,
+        dry_run: !is_done,
     };
     let job = Job::start("deleting", printer);
     let report = delete_users(&stages, &store.store, &options, job.control()).await?;

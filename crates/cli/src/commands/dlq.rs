@@ -30,10 +30,15 @@ use crate::unreadable;
 pub(crate) async fn run(global: &Global, dlq: &Dlq, printer: &mut Printer) -> Result<ExitStatus> {
     let opened = match dlq {
         // They need the pipeline file, and an error in it comes first.
-        Dlq::Replay(_) | Dlq::WhatIf(_) => {
+        Dlq::Replay(arguments) => {
+            session::stages(global)?;
+            session::changed_store(global, !arguments.dry_run).await?
+        }
+        Dlq::WhatIf(_) => {
             session::stages(global)?;
             session::existing_store(global).await?
         }
+        Dlq::Purge(arguments) => session::changed_store(global, !arguments.dry_run).await?,
         _ => session::existing_store(global).await?,
     };
     let store = &opened.store;

@@ -144,7 +144,7 @@ async fn read(
     let shard = arguments.shard.shard().map_err(UsageError)?;
     let inputs = find(global, &arguments.input, shard, printer).await?;
     let may_be_done = inputs.are_objects() && !arguments.again;
-    let (inputs, store) = if may_be_done && session::uri(global)?.check_exists().is_ok() {
+    let (inputs, store) = if may_be_done && !session::uri(global)?.is_new() {
         let store = open(global, stages, arguments, printer).await?;
         let left = inputs.leave_done(stages, &*store.store).await?;
         (prepare(stages, left).await?, store)

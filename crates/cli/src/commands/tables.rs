@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 use rowmill_model::TABLES;
-use rowmill_pipeline::{OpenStore, TableChange, apply_changes, plan_tables, wanted_tables};
+use rowmill_pipeline::{
+    OpenStore, Purpose, TableChange, apply_changes, plan_tables, wanted_tables,
+};
 use rowmill_store::TableSchema;
 use serde_json::json;
 
@@ -35,20 +37,18 @@ async fn create(
     let wanted = wanted_tables(session::stages(global)?.pipeline());
     if arguments.dry_run {
         // Looking does not make a store.
-        let exists = session::uri(global)?.check_exists();
-        let changes = match exists {
-            Ok(()) => plan_tables(&*session::bare_store(global).await?.admin, &wanted).await?,
-            Err(_) => wanted
-                .iter()
-                .cloned()
-                .map(TableChange::CreateTable)
-                .collect(),
+        let changes = if session::uri(global)?.is_new() {
+            let wanted = wanted.iter().cloned();
+            wanted.map(TableChange::CreateTable).collect()
+        } else {
+            let store = session::bare_store(global, Purpose::Reading).await?;
+            plan_tables(&*store.admin, &wanted).await?
         };
         print_changes(&changes, printer)?;
         printer.say("a dry run: nothing was changed");
         return Ok(ExitStatus::Done);
     }
-    let store = session::bare_store(global).await?;
+    let store = session::bare_store(global, Purpose::Making).await?;
     let changes = plan_tables(&*store.admin, &wanted).await?;
     print_changes(&changes, printer)?;
     printer.finish()?;
@@ -131,8 +131,7 @@ fn families(schema: &TableSchema) -> serde_json::Value {
 
 async fn describe(global: &Global, printer: &mut Printer) -> Result<ExitStatus> {
     let wanted = wanted_tables(session::stages(global)?.pipeline());
-    session::uri(global)?.check_exists()?;
-    let store = session::bare_store(global).await?;
+    let store = session::bare_store(global, Purpose::Reading).await?;
     let tables = store.admin.tables().await?;
     if !printer.is_for_people() {
         print_families(&tables, printer)?;
@@ -172,8 +171,13 @@ async fn drop_tables(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     let names = names(&arguments.tables)?;
-    session::uri(global)?.check_exists()?;
-    let store = session::bare_store(global).await?;
+    let is_done = arguments.yes && !arguments.dry_run;
+    let purpose = if is_done {
+        Purpose::Writing
+    } else {
+        Purpose::Reading
+    };
+    let store = session::bare_store(global, purpose).await?;
     let found = existing(&store, &names).await?;
     if found.is_empty() {
         printer.say("there is none of these tables");

@@ -1,6 +1,7 @@
 //! The embedded store passes the suite, through the journal and in sorted runs, and survives what it must.
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
+mod folder;
 mod persistence;
 
 mod journal {
@@ -8,7 +9,8 @@ mod journal {
 
     fn open() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
-        Fixture::new(rowmill_embedded::EmbeddedStore::open(folder.path()).unwrap()).keeping(folder)
+        Fixture::new(rowmill_embedded::EmbeddedStore::open_or_create(folder.path()).unwrap())
+            .keeping(folder)
     }
 
     rowmill_store::conformance_tests!(open());
@@ -24,8 +26,10 @@ mod sorted_runs {
 
     fn open() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
-        Fixture::new(EmbeddedStore::open_with(folder.path(), 1, Arc::new(SystemClock)).unwrap())
-            .keeping(folder)
+        Fixture::new(
+            EmbeddedStore::open_or_create_with(folder.path(), 1, Arc::new(SystemClock)).unwrap(),
+        )
+        .keeping(folder)
     }
 
     rowmill_store::conformance_tests!(open());

@@ -20,7 +20,8 @@ fn batch(rows: std::ops::Range<u32>, value: &str) -> MutationBatch {
 }
 
 async fn open(folder: &Path, bulk_rows: usize) -> EmbeddedStore {
-    let store = EmbeddedStore::open_with(folder, bulk_rows, Arc::new(SystemClock)).unwrap();
+    let store =
+        EmbeddedStore::open_or_create_with(folder, bulk_rows, Arc::new(SystemClock)).unwrap();
     if store.tables().await.unwrap().is_empty() {
         store
             .create_table(&TableSchema::new("t", ["f", "g"]))
@@ -118,34 +119,6 @@ async fn a_second_process_is_told() {
         error.to_string().contains("is open in another process"),
         "{error}"
     );
-}
-
-/// A process that is killed while it makes the store leaves some of these behind.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unfinished_store_is_made_anew() {
-    for leftovers in [
-        &["lock"][..],
-        &["lock", "keyspaces/"],
-        &["lock", "keyspaces/", "keyspaces/0/", "0.jnl"],
-        &["0.jnl"],
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        for name in leftovers {
-            let path = folder.path().join(name);
-            if name.ends_with('/') {
-                std::fs::create_dir(path).unwrap()
-            } else {
-                std::fs::write(path, "").unwrap()
-            }
-        }
-        let store = open(folder.path(), 1).await;
-        store.apply_all("t", batch(0..3, "v")).await.unwrap();
-        assert_eq!(
-            store.count("t", Scan::all()).await.unwrap(),
-            3,
-            "{leftovers:?}"
-        );
-    }
 }
 
 /// The child of the test below, when this variable names its folder.

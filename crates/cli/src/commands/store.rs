@@ -1,0 +1,103 @@
+//! `store check` and `store backup`: what concerns a store in a folder as such.
+
+use anyhow::Result;
+use rowmill_pipeline::{Damage, back_up_store, check_store};
+use serde_json::json;
+
+use crate::arguments::{BackupArguments, Format, Global, StoreCommand};
+use crate::exit::{ExitStatus, UsageError};
+use crate::printer::{Printer, counted, grouped};
+use crate::session;
+
+/// Checks a store, or backs it up.
+pub(crate) fn run(
+    global: &Global,
+    command: &StoreCommand,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
+    if printer.format() == Some(Format::Csv) {
+        return Err(UsageError("a check is printed as a table or as json".into()).into());
+    }
+    match command {
+        StoreCommand::Check => check(global, printer),
+        StoreCommand::Backup(arguments) => backup(global, arguments, printer),
+    }
+}
+
+fn check(global: &Global, printer: &mut Printer) -> Result<ExitStatus> {
+    let uri = session::uri(global)?;
+    let mut printed = Ok(());
+    let report = check_store(&uri, &mut |damage| {
+        if printed.is_ok() {
+            printed = print(&damage, printer);
+        }
+    })?;
+    printed?;
+    if printer.is_for_people() {
+        printer.line(&format!(
+            "read {} of {}, and decoded {} entries: {}",
+            counted(report.files, "table file"),
+            counted(report.bytes, "byte"),
+            grouped(report.entries),
+            if report.damaged == 0 {
+                "the store is sound".to_owned()
+            } else {
+                format!("{} damaged", counted(report.damaged, "part"))
+            },
+        ))?;
+    } else {
+        printer.json(&json!({
+            "files": report.files, "bytes": report.bytes, "entries": report.entries,
+            "damaged": report.damaged,
+        }))?;
+    }
+    printer.finish()?;
+    if report.damaged == 0 {
+        return Ok(ExitStatus::Done);
+    }
+    printer.say("restore the store from a backup; what came since can be ingested again");
+    Ok(ExitStatus::Different)
+}
+
+fn print(damage: &Damage, printer: &mut Printer) -> std::io::Result<()> {
+    let key = damage.key.as_deref().map(String::from_utf8_lossy);
+    if !printer.is_for_people() {
+        return printer.json(&json!({
+            "table": damage.table, "file": damage.file, "offset": damage.offset,
+            "key": key, "problem": damage.what,
+        }));
+    }
+    let mut line = String::from("DAMAGED");
+    if let Some(table) = &damage.table {
+        line += &format!(" {table}");
+    }
+    if let Some(file) = &damage.file {
+        line += &format!(" {file}");
+    }
+    if let Some(offset) = damage.offset {
+        line += &format!(" at byte {offset}");
+    }
+    if let Some(key) = key {
+        line += &format!(" key {key:?}");
+    }
+    printer.line(&format!("{line}: {}", damage.what))
+}
+
+fn backup(
+    global: &Global,
+    arguments: &BackupArguments,
+    printer: &mut Printer,
+) -> Result<ExitStatus> {
+    let report = back_up_store(&session::uri(global)?, &arguments.folder)?;
+    if !printer.is_for_people() {
+        printer.json(&json!({"files": report.files, "bytes": report.bytes}))?;
+        return Ok(ExitStatus::Done);
+    }
+    printer.line(&format!(
+        "copied {} of {} to {}",
+        counted(report.files, "file"),
+        counted(report.bytes, "byte"),
+        arguments.folder.display()
+    ))?;
+    Ok(ExitStatus::Done)
+}
