@@ -1,5 +1,6 @@
 //! Copying a store to another folder, which is then a store as well.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::PoisonError;
@@ -44,7 +45,7 @@ impl EmbeddedStore {
             .trees
             .keys()
             .filter(|id| !parts.record.keyspaces.contains_key(id));
-        copy(folder, to.as_ref(), &names, others.copied().collect())
+        copy(folder, to.as_ref(), &names, &others.copied().collect())
     }
 
     /// Copies this store, as it is now, to the folder `to`, which must not exist or be empty. Writers wait meanwhile.
@@ -58,7 +59,7 @@ impl EmbeddedStore {
             let _catalog = inner.catalog.lock().unwrap_or_else(PoisonError::into_inner);
             let tables = inner.tables.read().unwrap_or_else(PoisonError::into_inner);
             let _paused: Vec<_> = tables.values().map(|table| table.pause()).collect();
-            copy(held.path(), &to, &held.names(), BTreeSet::new())
+            copy(held.path(), &to, &held.names(), &BTreeSet::new())
         })
         .await
     }
@@ -71,7 +72,7 @@ fn copy(
     from: &Path,
     to: &Path,
     names: &BTreeMap<u64, String>,
-    others: BTreeSet<u64>,
+    others: &BTreeSet<u64>,
 ) -> Result<BackupReport> {
     let failed = |error: std::io::Error| io_error("writing a backup to", to, &error);
     if to
@@ -93,14 +94,14 @@ fn copy(
     let mut report = BackupReport::default();
     copy_journals(from, place, &mut report)?;
     make_private_dir(&place.join(KEYSPACES)).map_err(failed)?;
-    for keyspace in names.keys().chain(&others) {
+    for keyspace in names.keys().chain(others) {
         copy_tree(from, place, *keyspace, &mut report)?;
     }
     for name in [ENGINE_LOCK, LOCK, PROGRESS] {
         create_private(&place.join(name)).map_err(failed)?;
     }
     folder::write_atomic(place, ENGINE_VERSION, ENGINE_FORMAT).map_err(failed)?;
-    let mut record = record_of(place, names, &others, State::Closed)?;
+    let mut record = record_of(place, names, others, State::Closed)?;
     record.journals = journal_records(place)?;
     sync_dir(&place.join(KEYSPACES)).map_err(failed)?;
     record.write(place).map_err(failed)?;
@@ -181,9 +182,9 @@ fn copy_tree_once(
         return Err(damaged(from, "its manifests come and go"));
     }
     for table in &tree.tables {
-        if !copied.contains_key(&table.id) {
+        if let Entry::Vacant(place_of) = copied.entry(table.id) {
             let name = place.join(TABLES).join(table.id.to_string());
-            copied.insert(table.id, copy_table(from, to, &name, *table)?);
+            place_of.insert(copy_table(from, to, &name, *table)?);
         }
     }
     for (name, contents) in [(manifest.as_str(), contents), (CURRENT, current)] {

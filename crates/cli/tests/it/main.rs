@@ -14,6 +14,7 @@ mod real;
 mod resume;
 mod sources;
 mod stopped;
+mod store;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -211,7 +211,11 @@ fn a_second_process_is_told_that_the_store_is_in_use() {
         .unwrap()
         .write_all(input.as_bytes())
         .unwrap();
-    while !path.join("rowmill-data/lock").exists() && walk(&path.join("rowmill-data")) < 3 {
+    let is_open = || {
+        let record = std::fs::read_to_string(path.join("rowmill-data/rowmill.json"));
+        record.is_ok_and(|record| record.contains("\"open\""))
+    };
+    while !is_open() {
         std::thread::yield_now();
     }
     let second = run(path, &["query", "stats"]);

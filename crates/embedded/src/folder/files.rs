@@ -56,10 +56,11 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 pub(super) fn restrict(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = path.symlink_metadata()?.permissions().mode();
-    if mode & 0o077 == 0 {
+    let of_owner = mode & 0o700;
+    if mode & 0o777 == of_owner {
         return Ok(());
     }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o700))
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(of_owner))
 }
 
 #[cfg(not(unix))]
@@ -183,7 +184,7 @@ fn locked(folder: &Path, error: std::fs::TryLockError) -> Error {
     match error {
         std::fs::TryLockError::WouldBlock => {
             let message = format!(
-                "the store in {} is open in another process; only one at a time can write to it, and nobody reads it meanwhile",
+                "the store in {} is open in another process; only one at a time can use it",
                 folder.display()
             );
             Error::new(ErrorKind::Locked, message)

@@ -14,8 +14,7 @@ use super::journal::walk;
 use super::record::{JournalRecord, KeyspaceRecord};
 use super::{
     CURRENT, ENGINE_LOCK, ENGINE_VERSION, Inspection, KEYSPACES, LOCK, META_KEYSPACE, PROGRESS,
-    Progress, RECORD, Record, State, TABLES, create_private, hash_prefix, io_error, read_tree,
-    table_files,
+    Progress, RECORD, Record, State, TABLES, hash_prefix, io_error, read_tree, table_files,
 };
 
 /// The folder of a store that is open for writing.
@@ -67,22 +66,11 @@ impl Held {
             .map(|(journal, walk)| (*journal, walk.reached.clone()))
             .collect();
         let versions = parts.trees.iter();
-        let mut progress = Progress {
-            versions: versions.map(|(id, tree)| (*id, tree.version)).collect(),
-            journals,
-            ..Progress::default()
-        };
+        let versions = versions.map(|(id, tree)| (*id, tree.version)).collect();
+        let progress = Progress::new(versions, journals);
         let names = parts.record.keyspaces.iter();
         let names = names.map(|(id, known)| (*id, known.name.clone())).collect();
-        let mut begun = || -> io::Result<File> {
-            let file = create_private(&path.join(PROGRESS))?;
-            file.set_len(0)?;
-            progress.write(&file)?;
-            progress.write(&file)?;
-            file.sync_all()?;
-            Ok(file)
-        };
-        let file = begun();
+        let file = progress.begin(path);
         let file = file.map_err(|error| io_error("writing to the store in", path, &error))?;
         let held = Self {
             path: path.to_owned(),
@@ -203,14 +191,14 @@ pub(crate) fn record_of(
     record.dropped.clone_from(dropped);
     for (id, name) in names {
         let tree = read_tree(path, *id)?;
-        let named: BTreeSet<u64> = tree.tables.iter().map(|table| table.id).collect();
+        let current: BTreeSet<u64> = tree.tables.iter().map(|table| table.id).collect();
         let found = table_files(path, *id)?;
         let found = found.into_iter().filter_map(|(_, number)| number);
         let known = KeyspaceRecord {
             name: name.clone(),
             version: tree.version,
             checksum: format!("{:032x}", tree.checksum),
-            leftovers: found.filter(|id| !named.contains(id)).collect(),
+            leftovers: found.filter(|id| !current.contains(id)).collect(),
         };
         record.keyspaces.insert(*id, known);
     }

@@ -104,9 +104,10 @@ fn unfinished(folder: &Path, keyspace: u64) -> Result<Option<Tree>> {
         name == TABLES || name == CURRENT || name.starts_with('v') || name.starts_with(".tmp")
     };
     let is_engines = names(folder, &path)?.iter().all(of_engine);
-    let tree = match path.join(CURRENT).exists() {
-        true => Some(read_tree(folder, keyspace)?),
-        false => None,
+    let tree = if path.join(CURRENT).exists() {
+        Some(read_tree(folder, keyspace)?)
+    } else {
+        None
     };
     let is_empty = tree.as_ref().is_none_or(|tree| tree.tables.is_empty());
     if is_engines && is_empty && table_files(folder, keyspace)?.is_empty() {

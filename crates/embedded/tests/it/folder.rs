@@ -582,7 +582,7 @@ fn a_check_names_every_damaged_file() {
     let folder = damaged.put();
     let mut found = Vec::new();
     let report = EmbeddedStore::check(folder.path(), &mut |damage| found.push(damage)).unwrap();
-    assert_eq!(report.damaged as usize, found.len());
+    assert_eq!(report.damaged, found.len() as u64);
     for (name, bytes) in &damaged.0 {
         if files.0[name] != *bytes {
             let name = name.to_string_lossy();
