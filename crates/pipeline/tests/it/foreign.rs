@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::StreamExt as _;
 use proptest::prelude::*;
 use rowmill_model::columns::{family, table};
 use rowmill_model::{MutationBatch, Row};
 use rowmill_pipeline::{
-    Control, Depth, ExportFormat, ExportReport, ExportTable, LetterFilter, Stages,
-    VerifyAggregatesOptions, VerifyOptions, export, letters, verify, verify_aggregates,
+    Control, Depth, Error, ExportFormat, ExportReport, ExportTable, LetterFilter, Stages,
+    UserQuery, VerifyAggregatesOptions, VerifyOptions, export, letters, user_events, verify,
+    verify_aggregates,
 };
 use rowmill_store::{Scan, Store, StoreExt as _};
 
@@ -89,6 +91,40 @@ impl Fixture {
         row.finish();
         self.store.apply_all(name, batch).await.unwrap();
     }
+}
+
+/// A question about one user reads no row of another, and goes on past those of the user that hold no event.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_users_events_are_shown_past_rows_that_hold_none() {
+    let fixture = Fixture::new(200).await;
+    let rows = fixture.store.rows(table::FACT, Scan::all()).await.unwrap();
+    let user = |row: &Row| {
+        let key = rowmill_rowkey::FactKey::decode(row.key()).unwrap();
+        key.user_id.into_owned()
+    };
+    let (own, other) = (user(&rows[0]), user(&rows[rows.len() - 1]));
+    assert_ne!(own, other);
+    let ask = async |user_id: &str| {
+        let query = UserQuery {
+            user_id: Some(user_id.to_owned()),
+            from: None,
+            to: None,
+            limit: None,
+        };
+        let found = user_events(&fixture.stages, &*fixture.store, &query).unwrap();
+        let found: Vec<_> = found.collect().await;
+        let is_row = |it: &&Result<_, Error>| matches!(it, Err(Error::Row(_)));
+        let unreadable = found.iter().filter(is_row).count();
+        (found.iter().filter(|it| it.is_ok()).count(), unreadable)
+    };
+    let (before, of_other) = (ask(&own).await, ask(&other).await);
+    for id in ["a", "b"] {
+        let key = format!("{own}#00000000000000000001#{id}").into_bytes();
+        let cells: [(&str, &[u8], &[u8]); 1] = [(family::EVENT_DATA, b"status", b"ab")];
+        fixture.put(table::FACT, &key, &cells).await;
+    }
+    assert_eq!(ask(&own).await, (before.0, 2));
+    assert_eq!(ask(&other).await, of_other);
 }
 
 /// Rows as they were found in the wild: each alone used to stop everything that scanned its table.
