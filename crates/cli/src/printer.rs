@@ -61,7 +61,8 @@ impl Printer {
     }
 
     /// Says more of what went wrong, even if asked to be quiet.
-    pub(crate) fn tell(&self, text: &str) {
+    pub(crate) fn tell(&mut self, text: &str) {
+        self.out.flush().ok();
         talk(text);
     }
 

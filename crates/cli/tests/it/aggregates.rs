@@ -204,21 +204,21 @@ fn asking_what_was_read() {
     read pipeline_state [plan#aggregate .. plan#aggregate\x00), limit 1
     read events_aggregate [_total#all#2018-11-15 .. _total#all#2018-11-16)
     read events_timeline [00#2018-11-15T00# .. 00#2018-11-15T23$) [01#2018-11-15T00# .. 01#2018-11-15T23$) [02#2018-11-15T00# .. 02#2018-11-15T23$) and 13 more ranges
-    read pipeline_state [pending# .. pending$)
     read events_fact [7#09221829745026979807#5.1 .. 7#09221829745026979807#5.1\x00) [8#09221829741426979807#6.0 .. 8#09221829741426979807#6.0\x00) [7#09221829745027979807#5.0 .. 7#09221829745027979807#5.0\x00), families metadata
+    read pipeline_state [pending# .. pending$)
     read pipeline_state [file#plays.jsonl .. file#plays.jsonl\x00)
     9 rows seen, some bytes, 1 returned
     "#);
     assert_snapshot!(check_read(path, &["query", "explain", "level", "paid", "2018-11-15T14", "--format", "json"]), @r#"
     exit 0
     -- stdout
-    {"dimension":"level","events":2,"late":0,"pending":[],"period":"2018-11-15T14","read":["pipeline_state [plan#aggregate .. plan#aggregate\\x00), limit 1","events_aggregate [level#paid#2018-11-15 .. level#paid#2018-11-16)","events_timeline [00#2018-11-15T14# .. 00#2018-11-15T14$) [01#2018-11-15T14# .. 01#2018-11-15T14$) [02#2018-11-15T14# .. 02#2018-11-15T14$) and 13 more ranges","pipeline_state [pending# .. pending$)","events_fact [7#09221829745026979807#5.1 .. 7#09221829745026979807#5.1\\x00) [7#09221829745027979807#5.0 .. 7#09221829745027979807#5.0\\x00), families metadata","pipeline_state [file#plays.jsonl .. file#plays.jsonl\\x00)"],"sources":[{"duplicates":1,"events":2,"file":"plays.jsonl","ingested_at":"TIME","late":false,"rejected":1,"run":"RUN"}],"stored":{"count":2,"distinct_sessions":1,"distinct_users":1,"length_avg":200.1,"length_max":200.1,"length_p50":200.1,"length_p95":200.1,"length_sum":200.1},"value":"paid"}
+    {"dimension":"level","events":2,"late":0,"pending":[],"period":"2018-11-15T14","read":["pipeline_state [plan#aggregate .. plan#aggregate\\x00), limit 1","events_aggregate [level#paid#2018-11-15 .. level#paid#2018-11-16)","events_timeline [00#2018-11-15T14# .. 00#2018-11-15T14$) [01#2018-11-15T14# .. 01#2018-11-15T14$) [02#2018-11-15T14# .. 02#2018-11-15T14$) and 13 more ranges","events_fact [7#09221829745026979807#5.1 .. 7#09221829745026979807#5.1\\x00) [7#09221829745027979807#5.0 .. 7#09221829745027979807#5.0\\x00), families metadata","pipeline_state [pending# .. pending$)","pipeline_state [file#plays.jsonl .. file#plays.jsonl\\x00)"],"sources":[{"duplicates":1,"events":2,"file":"plays.jsonl","ingested_at":"TIME","late":false,"rejected":1,"run":"RUN"}],"stored":{"count":2,"distinct_sessions":1,"distinct_users":1,"length_avg":200.1,"length_max":200.1,"length_p50":200.1,"length_p95":200.1,"length_sum":200.1},"value":"paid"}
     -- stderr
     read pipeline_state [plan#aggregate .. plan#aggregate\x00), limit 1
     read events_aggregate [level#paid#2018-11-15 .. level#paid#2018-11-16)
     read events_timeline [00#2018-11-15T14# .. 00#2018-11-15T14$) [01#2018-11-15T14# .. 01#2018-11-15T14$) [02#2018-11-15T14# .. 02#2018-11-15T14$) and 13 more ranges
-    read pipeline_state [pending# .. pending$)
     read events_fact [7#09221829745026979807#5.1 .. 7#09221829745026979807#5.1\x00) [7#09221829745027979807#5.0 .. 7#09221829745027979807#5.0\x00), families metadata
+    read pipeline_state [pending# .. pending$)
     read pipeline_state [file#plays.jsonl .. file#plays.jsonl\x00)
     7 rows seen, some bytes, 1 returned
     "#);

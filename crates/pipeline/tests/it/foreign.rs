@@ -17,6 +17,9 @@ use rowmill_store::{Scan, Store, StoreExt as _};
 use crate::watched::Watched;
 use crate::{aggregate_pending, generated, ingest_all, memory_store, stages};
 
+/// A key, and the family, the qualifier and the value of a cell.
+type Foreign<'a> = (Vec<u8>, &'a str, &'a [u8], &'a [u8]);
+
 /// Some rows of each table, and the stages that made them.
 struct Fixture {
     stages: Arc<Stages>,
@@ -134,7 +137,7 @@ async fn foreign_rows_are_passed_over_and_listed() {
     let (facts, _) = fixture.export(ExportTable::Facts).await;
     let data = family::EVENT_DATA;
     let user = |user: &str| format!("{user}#09222846744073709551#e").into_bytes();
-    let rows: [(Vec<u8>, &str, &[u8], &[u8]); 7] = [
+    let rows: [Foreign<'_>; 7] = [
         (user("py1"), data, b"status", b"ab"),
         (user("py2"), data, b"song", b"\xff\xfe"),
         (user("py3"), data, b"status", b""),
