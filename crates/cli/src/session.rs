@@ -1,5 +1,6 @@
 //! What nearly every command needs: the pipeline file, the store, and a name for the run.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,9 +155,12 @@ pub(crate) fn storage(global: &Global) -> StorageEndpoint {
     }
 }
 
-/// What this process is called in what it writes: no other has that name.
+/// What this process is called in what it writes: no other has that name. Time and process tell a person which one it was; the random
+/// number tells it from processes that began at the same time, each the first of its container.
 pub(crate) fn process_name() -> String {
-    format!("{}-{}", SystemClock.now(), std::process::id())
+    // The keys of a hasher are random bits of the system.
+    let random = RandomState::new().build_hasher().finish();
+    format!("{}-{}-{random:016x}", SystemClock.now(), std::process::id())
 }
 
 /// The options of a run that begins now.

@@ -35,7 +35,12 @@ impl Buffer {
         if self.taken == 0 && rest <= count {
             let rest = self.bytes.split_off(count);
             self.moved += rest.len() as u64;
-            return std::mem::replace(&mut self.bytes, rest);
+            let mut first = std::mem::replace(&mut self.bytes, rest);
+            // Room was made for a whole chunk, and a small file is a small one: many may wait to be written.
+            if first.capacity() > 2 * first.len() {
+                first.shrink_to_fit();
+            }
+            return first;
         }
         self.moved += count as u64;
         let first = self.bytes()[..count].to_vec();

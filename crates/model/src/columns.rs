@@ -102,10 +102,14 @@ pub mod letter {
 pub mod state {
     /// Of a deleted fact: who wrote it and its digest, as JSON.
     pub const DELETED: &str = "deleted";
+    /// Of a run: names of inputs for which its record has no room, as JSON.
+    pub const FILES: &str = "files";
     /// Of a run: its record, as JSON.
     pub const LEDGER: &str = "ledger";
-    /// Of what is aggregated: as JSON, what the stored aggregates were made by, and which columns the timeline has.
+    /// Of what is aggregated: as JSON, what the stored aggregates were made by. Each of the timeline's columns has a cell beside it.
     pub const PLAN: &str = "plan";
+    /// Of what is aggregated: as JSON, how far the aggregates are made.
+    pub const PROGRESS: &str = "progress";
     /// Of a dead letter that is one no more: what became of it, as JSON.
     pub const RESOLVED: &str = "resolved";
     /// Of a shard of an aggregation: as JSON, what it did.

@@ -8,6 +8,7 @@ use rowmill_model::MutationBatch;
 use rowmill_rowkey::Hour;
 
 use crate::file_ledger::Progress;
+use crate::open_file::OpenFile;
 
 /// Rows of facts, timeline and dead letters, where they come from, and what they add to the ledgers of their inputs.
 #[derive(Debug, Default)]
@@ -19,11 +20,11 @@ pub(crate) struct Batch {
     /// Of each fact row, the record it was.
     pub(crate) origins: Vec<Origin>,
     /// The chunks that hold these records, each with its input.
-    pub(crate) chunks: Vec<(usize, Arc<Chunk>)>,
+    pub(crate) chunks: Vec<(Arc<OpenFile>, Arc<Chunk>)>,
     /// How much input it covers, also what was left out.
     pub(crate) input_bytes: usize,
-    /// By input.
-    pub(crate) progress: BTreeMap<usize, Progress>,
+    /// By the place of the input among all.
+    pub(crate) progress: BTreeMap<usize, (Arc<OpenFile>, Progress)>,
 }
 
 /// Where a record lies.
@@ -69,7 +70,8 @@ impl Batch {
     pub(crate) fn clear(&mut self) {
         self.facts.clear();
         self.timeline.clear();
-        self.letters.clear();
+        // Letters are rare, and may be large: their memory is not kept for the next.
+        self.letters = MutationBatch::new();
         self.hours.clear();
         self.origins.clear();
         self.chunks.clear();

@@ -2,7 +2,7 @@
 
 use rowmill_model::MutationBatch;
 use rowmill_model::columns::family;
-use rowmill_rowkey::{FileKey, Timestamp};
+use rowmill_rowkey::{FileKey, PastLedgerKey, Timestamp};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -34,6 +34,8 @@ impl FileStatus {
     }
 }
 
+const SHORT_ENOUGH: &str = "the names of inputs and runs are short enough for a key";
+
 /// What became of one input in one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileLedger {
@@ -43,6 +45,9 @@ pub struct FileLedger {
     pub file: String,
     /// The run.
     pub run: String,
+    /// Its number among the ledgers of the input's ingests, from 0: which of two is the later one, whatever clocks say.
+    #[serde(default)]
+    pub number: u64,
     /// When the run began, which is what its rows say.
     #[serde(with = "rfc3339")]
     pub started: Timestamp,
@@ -138,6 +143,7 @@ impl FileLedger {
             kind,
             file: file.to_owned(),
             run: run.to_owned(),
+            number: 0,
             started,
             config_hash: config_hash.to_owned(),
             status: FileStatus::Unfinished,
@@ -155,11 +161,35 @@ impl FileLedger {
         }
     }
 
-    /// Writes the input's column of its run.
+    /// Whether nothing was read yet.
+    pub(crate) fn is_at_its_beginning(&self) -> bool {
+        let nothing = Digest::default();
+        self.position == 0
+            && self.ledger == Ledger::default()
+            && (self.facts, self.letters) == (nothing, nothing)
+            && self.tail.is_none()
+            && self.damage().is_none()
+    }
+
+    /// Writes the ledger: into the input's row, in the column of its run; that of a replay into a row of its own.
     pub(crate) fn write(&self, batch: &mut MutationBatch) {
+        if self.kind == RunKind::Replay {
+            return self.write_past(batch);
+        }
         let key = FileKey(self.file.as_str().into()).encode();
+        self.write_to(&key.expect(SHORT_ENOUGH), batch);
+    }
+
+    /// Writes the ledger into a row of its own.
+    pub(crate) fn write_past(&self, batch: &mut MutationBatch) {
+        let (source, run) = (self.file.as_str().into(), self.run.as_str().into());
+        let key = PastLedgerKey { source, run }.encode();
+        self.write_to(&key.expect(SHORT_ENOUGH), batch);
+    }
+
+    fn write_to(&self, key: &[u8], batch: &mut MutationBatch) {
         let json = serde_json::to_vec(self).expect("a ledger is JSON");
-        let mut row = batch.row(&key.expect("an input's name is short enough for a key"));
+        let mut row = batch.row(key);
         row.set(
             family::STATE,
             self.run.as_bytes(),

@@ -13,7 +13,7 @@
 //! threads. A run that was stopped is taken up under its own name: what was read before the checkpoint is read once more, but only
 //! to remember it, so that duplicates are told as if nothing had happened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -25,18 +25,19 @@ use rowmill_store::{Clock, Store, SystemClock};
 use crate::aggregate::narrow_timeline;
 use crate::control::Control;
 use crate::error::Error;
-use crate::file_ledger::{FileLedger, FileStatus};
 use crate::input::PreparedInputs;
 use crate::ledger::Ledger;
 use crate::marks::Marker;
 use crate::open_file::OpenFile;
-use crate::plan::{NewRun, Plan, Role, Standing};
+use crate::open_ledgers::OpenLedgers;
+use crate::plan::{NewRun, Plan, Standing};
 use crate::process::{Processed, process_chunk};
-use crate::read::{Content, InputEnd, Piece, pieces};
-use crate::run_state;
+use crate::read::{Content, InputEnd, Permit, Piece, Reader};
+use crate::run_state::{self, End};
 use crate::runs::RunStatus;
 use crate::sequencer::Sequencer;
 use crate::stages::Stages;
+use crate::witnesses::StoreWatch;
 use crate::writer::{Target, Writer};
 
 /// How many identities are remembered at least, unless the options say otherwise: as many as fill a hash table of 2^20
@@ -149,33 +150,48 @@ pub async fn ingest(
         options.again,
     )
     .await?;
-    let begun = if options.accounting {
-        plan.begun()
+    let accounted = if options.accounting {
+        plan.tasks.as_slice()
     } else {
-        Vec::new()
+        &[]
     };
     narrow_timeline(stages, &**store).await?;
-    run_state::begin(store, &begun, &stages.pipeline.fingerprint).await?;
-    let worked: BTreeSet<_> = begun.into_iter().map(|begun| begun.ledger.run).collect();
+    let worked = run_state::begin(store, accounted, &stages.pipeline.fingerprint).await?;
+    let watch = StoreWatch::new(stages, store, &options.clock, &worked)?;
+    let watch = options.accounting.then(|| Arc::new(watch));
     // A run that was killed when all of its inputs were done has not been recorded as such.
     let left = plan
         .standings
         .iter()
         .filter_map(|(_, standing)| standing.done_in());
-    let left = left.map(str::to_owned).collect();
+    let left: BTreeSet<String> = left.map(str::to_owned).collect();
     let liked_bytes = store.capability().writes.batch_bytes;
     let options = IngestOptions {
         batch_bytes: options.batch_bytes.or(Some(liked_bytes)),
         ..options.clone()
     };
-    let ended = run(stages, plan, &options, control, Some(Arc::clone(store))).await;
-    let status = ended
-        .as_ref()
-        .map_or(RunStatus::Failed, IngestReport::status);
-    let recorded = run_state::end(store, &worked, &left, status, options.clock.now()).await;
+    let into = Destination {
+        store: Arc::clone(store),
+        watch: watch.clone(),
+    };
+    let ended = run(stages, plan, &options, control, Some(into)).await;
+    let nothing = BTreeMap::new();
+    let end = End {
+        worked: &worked,
+        left: &left,
+        ended: ended.as_ref().map_or(&nothing, |(_, ended)| ended),
+        status: ended
+            .as_ref()
+            .map_or(RunStatus::Failed, |(report, _)| report.status()),
+        now: options.clock.now(),
+    };
+    let recorded = end.record(store).await;
     // A failure that keeps the run from being recorded is the one that ended it, most likely.
-    let report = ended?;
+    let (report, _) = ended?;
     recorded?;
+    if let Some(watch) = watch {
+        watch.confirm().await?;
+    }
     log(&options.run, &report);
     Ok(report)
 }
@@ -213,55 +229,50 @@ pub async fn check(
     control: &Control,
 ) -> Result<IngestReport, Error> {
     let plan = Plan::without_store(inputs, new_run(stages, options));
-    run(stages, plan, options, control, None).await
+    let (report, _) = run(stages, plan, options, control, None).await?;
+    Ok(report)
 }
 
-fn new_run<'a>(stages: &'a Stages, options: &'a IngestOptions) -> NewRun<'a> {
+fn new_run(stages: &Stages, options: &IngestOptions) -> NewRun {
     NewRun {
-        run: &options.run,
+        run: options.run.as_str().into(),
         started: options.now,
-        config_hash: &stages.pipeline.fingerprint,
+        config_hash: stages.pipeline.fingerprint.as_str().into(),
     }
 }
+
+/// Where an ingest writes to, and what watches that it stays there.
+struct Destination {
+    store: Arc<dyn Store>,
+    watch: Option<Arc<StoreWatch>>,
+}
+
+/// What became of the inputs; and how many came to their end, by run.
+type Ended = (IngestReport, BTreeMap<String, u64>);
 
 async fn run(
     stages: &Arc<Stages>,
-    mut plan: Plan,
+    plan: Plan,
     options: &IngestOptions,
     control: &Control,
-    store: Option<Arc<dyn Store>>,
-) -> Result<IngestReport, Error> {
-    for task in &mut plan.tasks {
-        task.prepared.options.chunk_bytes = options.chunk_bytes;
-    }
-    let files: Arc<[OpenFile]> = plan
-        .tasks
-        .iter_mut()
-        .map(|task| {
-            let is_written = task.role == Role::Write;
-            OpenFile::new(
-                &mut task.prepared,
-                &task.ledger,
-                options.accounting,
-                is_written,
-            )
-        })
-        .collect();
-    let ledgers: Vec<_> = plan.tasks.iter().map(|task| task.ledger.clone()).collect();
-    let writer = store.map(|store| {
+    into: Option<Destination>,
+) -> Result<Ended, Error> {
+    let written = plan.written() as u64;
+    let writer = into.map(|Destination { store, watch }| {
         let target = Target {
             marker: Arc::new(Marker::new(Arc::clone(&store), options.run.as_str())),
             stages: Arc::clone(stages),
             store,
-            files: Arc::clone(&files),
             config_hash: stages.pipeline.fingerprint.as_str().into(),
             accounting: options.accounting,
+            watch,
         };
-        Writer::new(target, ledgers.clone(), control.clone())
+        let ledgers = OpenLedgers::new(plan.before.clone());
+        Writer::new(target, ledgers, control.clone())
     });
-    let mut sequencer = Sequencer::new(options, Arc::clone(&files), ledgers, writer);
-    let pieces = pieces(plan.tasks, options.threads, control.clone());
-    let parts = parts(stages, Arc::clone(&files), pieces, options.threads);
+    let mut sequencer = Sequencer::new(options, &plan.before, writer);
+    let reader = Reader::new(options, control.clone());
+    let parts = parts(stages, reader.pieces(plan.tasks), options.threads);
     let mut parts = std::pin::pin!(parts);
     let mut has_too_many_rejects = sequencer.has_too_many_rejects();
     while !has_too_many_rejects {
@@ -271,18 +282,24 @@ async fn run(
             next = parts.next() => next,
             () = control.stopped() => None,
         };
-        let Some((file, part)) = next else { break };
+        let Some((file, part, _permit)) = next else {
+            break;
+        };
         control.advance(part.bytes(), part.records());
         sequencer.take(file, part).await?;
         has_too_many_rejects = sequencer.has_too_many_rejects();
     }
-    let (mut report, ledgers) = sequencer.finish().await?;
+    let (mut report, totals) = sequencer.finish().await?;
     report.standings = plan.standings;
-    let ledgers = ledgers.into_iter().zip(&*files);
-    let written = ledgers.filter(|(_, file)| file.is_written);
-    let written = written.map(|(ledger, _)| ledger).collect();
-    sum_up(&mut report, written, has_too_many_rejects, options, control)?;
-    Ok(report)
+    let is_finished = totals.ended.values().sum::<u64>() == written;
+    (report.ledger, report.damaged) = (totals.ledger, totals.damaged);
+    report.stopped = stopped(&report.ledger, has_too_many_rejects, options)
+        .or_else(|| (control.is_stopped() && !is_finished).then_some(Stopped::Interrupted));
+    debug_assert!(
+        is_finished || report.stopped.is_some(),
+        "what is not finished was stopped"
+    );
+    Ok((report, totals.ended))
 }
 
 /// What a piece of an input became.
@@ -313,22 +330,27 @@ impl Part {
 /// Processes pieces on some threads at once, and gives what they became in their order.
 fn parts(
     stages: &Arc<Stages>,
-    files: Arc<[OpenFile]>,
     pieces: impl Stream<Item = Piece>,
     threads: usize,
-) -> impl Stream<Item = (usize, Part)> {
+) -> impl Stream<Item = (Arc<OpenFile>, Part, Permit)> {
     let stages = Arc::clone(stages);
-    let processed = pieces.map(move |Piece { file, content }| {
-        let (stages, files) = (Arc::clone(&stages), Arc::clone(&files));
+    let processed = pieces.map(move |piece| {
+        let stages = Arc::clone(&stages);
+        let Piece {
+            file,
+            content,
+            permit,
+        } = piece;
         async move {
             let (chunk, is_new) = match content {
-                Content::End(end) => return (file, Part::End(end)),
-                Content::Lost(problem) => return (file, Part::Lost(problem)),
+                Content::End(end) => return (file, Part::End(end), permit),
+                Content::Lost(problem) => return (file, Part::Lost(problem), permit),
                 Content::Known(chunk) => (chunk, false),
                 Content::New(chunk) => (chunk, true),
             };
+            let of_file = Arc::clone(&file);
             let work = move || {
-                let processed = process_chunk(&stages, &files[file].source(), &chunk);
+                let processed = process_chunk(&stages, &of_file.source(), &chunk);
                 if is_new {
                     Part::New(processed, chunk)
                 } else {
@@ -336,39 +358,16 @@ fn parts(
                 }
             };
             let part = tokio::task::spawn_blocking(work).await;
-            (file, part.expect("processing a chunk does not panic"))
+            let part = part.expect("processing a chunk does not panic");
+            (file, part, permit)
         }
     });
     processed.buffered(threads + 1)
 }
 
-/// Takes from the ledgers of all inputs what the report says of the run as a whole.
-fn sum_up(
-    report: &mut IngestReport,
-    ledgers: Vec<FileLedger>,
-    has_too_many_rejects: bool,
-    options: &IngestOptions,
-    control: &Control,
-) -> Result<(), Error> {
-    let mut is_finished = true;
-    for file in ledgers {
-        file.ledger.check()?;
-        report.ledger.merge(&file.ledger);
-        is_finished &= file.status != FileStatus::Unfinished;
-        if let Some(damage) = file.damage() {
-            report.damaged.push((file.file, damage));
-        }
-    }
-    let (rejected, read) = (report.ledger.rejected(), report.ledger.read);
-    let is_exceeded = |limit: RejectLimit| limit.is_exceeded(rejected, read);
-    report.stopped = if has_too_many_rejects || options.max_rejects.is_some_and(is_exceeded) {
-        Some(Stopped::TooManyRejects)
-    } else {
-        (control.is_stopped() && !is_finished).then_some(Stopped::Interrupted)
-    };
-    debug_assert!(
-        is_finished || report.stopped.is_some(),
-        "what is not finished was stopped"
-    );
-    Ok(())
+/// Whether more records were rejected than allowed.
+fn stopped(ledger: &Ledger, has_too_many: bool, options: &IngestOptions) -> Option<Stopped> {
+    let is_exceeded = |limit: RejectLimit| limit.is_exceeded(ledger.rejected(), ledger.read);
+    let is_too_many = has_too_many || options.max_rejects.is_some_and(is_exceeded);
+    is_too_many.then_some(Stopped::TooManyRejects)
 }

@@ -1,23 +1,26 @@
 //! Which files to read, and a first look at each before anything is written.
 
+mod find;
+mod headers;
+
 use std::collections::HashSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use rowmill_ingest::{Chunks, Compression, Format, Options, ReadAhead, SNIFF_BYTES};
 use rowmill_objects::{Endpoint, ObjectUri};
-use rowmill_rowkey::PART_BYTES_MAX;
 use rowmill_store::Store;
 use rowmill_transform::Columns;
-use walkdir::WalkDir;
 
 use crate::error::Error;
 use crate::file_ledger::{FileStatus, Stamp};
 use crate::plan::Standing;
+use crate::run_files::name_hash;
 use crate::runs::{latest_ingest, ledgers_of};
 use crate::shard::Shard;
 use crate::source::{Bytes, Source, peek};
 use crate::stages::Stages;
+use headers::Headers;
 
 /// What is read from: a file, an object, or standard input.
 #[derive(Debug, Clone)]
@@ -28,8 +31,6 @@ pub struct Input {
     /// How long it is, where that is known.
     pub bytes: u64,
     format: Option<Format>,
-    /// The file itself, however it was spelled.
-    canonical: Option<PathBuf>,
 }
 
 /// The inputs of one job, in the order they were given.
@@ -38,6 +39,8 @@ pub struct Inputs {
     list: Vec<Input>,
     /// Files of directories that were left out, because their names are none of a format that is read.
     pub left_out: u64,
+    /// Symbolic links that were left out, because they lead to nothing, or back to a directory that they are in.
+    pub broken_links: Vec<String>,
     storage: Endpoint,
     /// Those that were left out because they are done.
     done: Vec<(String, Standing)>,
@@ -73,6 +76,7 @@ impl Inputs {
             storage: storage.clone(),
             ..Self::default()
         };
+        // By hashes, because there may be a million.
         let (mut names, mut files) = (HashSet::new(), HashSet::new());
         for argument in arguments {
             let inputs = if ObjectUri::is_meant(argument) {
@@ -85,12 +89,9 @@ impl Inputs {
                 inputs => inputs?,
             };
             for input in inputs {
-                let is_new = names.insert(input.name.clone());
-                let is_other = input
-                    .canonical
-                    .as_ref()
-                    .is_none_or(|file| files.insert(file.clone()));
-                if is_new && is_other {
+                let is_new = names.insert(name_hash(&input.name));
+                let file = input.source.identity();
+                if is_new && file.is_none_or(|file| files.insert(file)) {
                     found.list.push(input);
                 }
             }
@@ -123,23 +124,32 @@ impl Inputs {
     /// Leaves out objects that are done and are as they were, without a look into any: what is ingested again and again, as by a clock, costs
     /// what is new. What a run that is to be taken up has read stays: it tells that run's duplicates.
     pub async fn leave_done(mut self, stages: &Stages, store: &dyn Store) -> Result<Self, Error> {
-        let names: Vec<_> = self.list.iter().map(|input| input.name.clone()).collect();
-        let known = ledgers_of(store, &names).await?;
-        let latest = |input: &Input| known.get(&input.name).and_then(|runs| latest_ingest(runs));
-        let ledgers = self.list.iter().filter_map(latest);
-        let open = ledgers.filter(|ledger| ledger.status != FileStatus::Done);
-        let open: HashSet<_> = open.map(|ledger| ledger.run.clone()).collect();
+        let mut latest = Vec::with_capacity(self.list.len());
+        for some in self.list.chunks(INPUTS_AT_ONCE) {
+            let names: Vec<_> = some.iter().map(|input| input.name.clone()).collect();
+            let known = ledgers_of(store, &names).await?;
+            let of = |input: &Input| {
+                let ledgers = known.get(&input.name)?;
+                let ledger = latest_ingest(ledgers)?;
+                let stamp = input.source.stamp().filter(|_| input.is_object());
+                Some(Latest {
+                    standing: Standing::done(ledger, &stages.pipeline.fingerprint),
+                    is_done: ledger.status == FileStatus::Done,
+                    is_as_it_was: stamp.is_some() && ledger.stamp == stamp,
+                })
+            };
+            latest.extend(some.iter().map(of));
+        }
+        let open = latest.iter().flatten().filter(|latest| !latest.is_done);
+        let open: HashSet<_> = open.filter_map(Latest::run).map(str::to_owned).collect();
         let list = std::mem::take(&mut self.list);
-        for input in list {
-            let stamp = input.source.stamp().filter(|_| input.is_object());
-            let done = latest(&input).filter(|ledger| ledger.status == FileStatus::Done);
-            let done = done.filter(|done| stamp.is_some() && done.stamp == stamp);
-            let done = done.filter(|done| !open.contains(&done.run));
-            match done {
-                Some(done) => {
-                    let standing = Standing::done(done, &stages.pipeline.fingerprint);
-                    self.done.push((input.name, standing));
-                }
+        for (input, latest) in list.into_iter().zip(latest) {
+            let is_left = |latest: &Latest| {
+                let is_open = latest.run().is_some_and(|run| open.contains(run));
+                latest.is_done && latest.is_as_it_was && !is_open
+            };
+            match latest.filter(is_left) {
+                Some(latest) => self.done.push((input.name, latest.standing)),
                 None => self.list.push(input),
             }
         }
@@ -160,10 +170,11 @@ impl Inputs {
     /// written before this succeeds.
     pub fn prepare(self, stages: &Stages) -> Result<PreparedInputs, Error> {
         let bytes = self.bytes();
+        let mut headers = Headers::default();
         let inputs = self
             .list
             .into_iter()
-            .map(|input| input.prepare(stages))
+            .map(|input| input.prepare(stages, &mut headers))
             .collect::<Result<_, _>>()?;
         Ok(PreparedInputs {
             inputs,
@@ -172,153 +183,23 @@ impl Inputs {
             done: self.done,
         })
     }
-
-    fn named(&mut self, argument: &str, format: Option<Format>) -> Result<Vec<Input>, Error> {
-        if argument == "-" {
-            return Ok(vec![Input {
-                source: Source::Stdin,
-                name: "-".into(),
-                bytes: 0,
-                format,
-                canonical: None,
-            }]);
-        }
-        let path = Path::new(argument);
-        if path.is_dir() {
-            return self.directory(path, format);
-        }
-        if path.exists() || !argument.contains(['*', '?', '[']) {
-            return Ok(vec![file(path, format)?]);
-        }
-        pattern(argument, format)
-    }
-
-    /// The objects that an argument names; of a folder those whose names are of a format that is read.
-    fn objects(
-        &mut self,
-        argument: &str,
-        format: Option<Format>,
-        storage: &Endpoint,
-    ) -> Result<Vec<Input>, Error> {
-        let uri: ObjectUri = argument.parse()?;
-        let mut inputs = Vec::new();
-        for object in uri.find(storage)? {
-            let (name, bytes) = (object.uri(), object.bytes());
-            let source = Source::Object(object);
-            let extension = source.extension();
-            if uri.is_folder() && !extension.is_some_and(|extension| is_read(&extension)) {
-                self.left_out += 1;
-                continue;
-            }
-            check_name(&name)?;
-            inputs.push(Input {
-                source,
-                name,
-                bytes,
-                format,
-                canonical: None,
-            });
-        }
-        Ok(inputs)
-    }
-
-    /// The files in a directory and those in it whose names are of a format that is read, by name. Hidden ones are left out.
-    fn directory(&mut self, path: &Path, format: Option<Format>) -> Result<Vec<Input>, Error> {
-        let is_hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().first() == Some(&b'.');
-        let walk = WalkDir::new(path)
-            .follow_links(true)
-            .sort_by_file_name()
-            .into_iter()
-            .filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.file_name()));
-        let mut inputs = Vec::new();
-        for entry in walk {
-            let entry = entry.map_err(|error| Error::Input {
-                name: path.display().to_string(),
-                problem: error.to_string(),
-            })?;
-            if !entry.file_type().is_file() {
-                continue;
-            }
-            let source = Source::Path(entry.path().to_owned());
-            if source
-                .extension()
-                .is_some_and(|extension| is_read(&extension))
-            {
-                inputs.push(file(entry.path(), format)?);
-            } else {
-                self.left_out += 1;
-            }
-        }
-        if inputs.is_empty() {
-            return Err(Error::NoMatch {
-                name: path.display().to_string(),
-                problem: "holds no file whose name ends with csv, tsv, json, jsonl or ndjson",
-            });
-        }
-        Ok(inputs)
-    }
 }
 
-/// Whether files of directories whose names end so are read.
-fn is_read(extension: &str) -> bool {
-    ["csv", "tsv", "json", "jsonl", "ndjson"].contains(&extension)
+/// The ledgers of so many inputs are looked up together.
+const INPUTS_AT_ONCE: usize = 1_000;
+
+/// What the latest ledger of an input says.
+struct Latest {
+    /// How the input stands, if it is done.
+    standing: Standing,
+    is_done: bool,
+    is_as_it_was: bool,
 }
 
-fn pattern(argument: &str, format: Option<Format>) -> Result<Vec<Input>, Error> {
-    let problem = |problem: String| Error::Input {
-        name: argument.to_owned(),
-        problem,
-    };
-    let paths =
-        glob::glob(argument).map_err(|error| problem(format!("is no pattern: {}", error.msg)))?;
-    let mut inputs = Vec::new();
-    for path in paths {
-        let path = path.map_err(|error| problem(error.to_string()))?;
-        if path.is_file() {
-            inputs.push(file(&path, format)?);
-        }
+impl Latest {
+    fn run(&self) -> Option<&str> {
+        self.standing.done_in()
     }
-    if inputs.is_empty() {
-        Err(Error::NoMatch {
-            name: argument.to_owned(),
-            problem: "no file matches the pattern",
-        })
-    } else {
-        Ok(inputs)
-    }
-}
-
-fn file(path: &Path, format: Option<Format>) -> Result<Input, Error> {
-    // `./a` and `a` are one file, of which there should be one ledger.
-    let path = path.strip_prefix(".").unwrap_or(path);
-    let name = path.display().to_string();
-    let problem = |problem: &str| Error::Input {
-        name: name.clone(),
-        problem: problem.to_owned(),
-    };
-    let metadata = path.metadata().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => problem("no such file"),
-        _ => problem(&error.to_string()),
-    })?;
-    check_name(&name)?;
-    Ok(Input {
-        source: Source::Path(path.to_owned()),
-        name,
-        bytes: metadata.len(),
-        format,
-        canonical: path.canonicalize().ok(),
-    })
-}
-
-/// A name is part of row keys.
-fn check_name(name: &str) -> Result<(), Error> {
-    if name.len() > PART_BYTES_MAX / 3 {
-        return Err(Error::Input {
-            name: name.to_owned(),
-            problem: "the path is too long to be part of a row key".to_owned(),
-        });
-    }
-    Ok(())
 }
 
 /// Inputs that can be read.
@@ -349,19 +230,17 @@ impl fmt::Debug for PreparedInputs {
 /// An input that can be read.
 pub(crate) struct Prepared {
     pub(crate) name: String,
-    /// The name without folders, which is what ids by place go by.
-    pub(crate) file_name: String,
     pub(crate) options: Options,
     /// What the columns of a CSV file mean.
-    pub(crate) columns: Option<Columns>,
+    pub(crate) columns: Option<Arc<Columns>>,
     /// Its header as a JSON array, if the pipeline file does not name the columns.
-    pub(crate) header: Option<String>,
+    pub(crate) header: Option<Arc<str>>,
     /// What tells that the file is as it was, when it was looked at.
     pub(crate) stamp: Option<Stamp>,
     source: Source,
     compression: Option<Compression>,
     /// What cannot be read a second time stays open from the first look.
-    open: Option<OpenChunks>,
+    open: Mutex<Option<Box<OpenChunks>>>,
 }
 
 pub(crate) type OpenChunks = Chunks<Bytes>;
@@ -371,7 +250,7 @@ impl Input {
         matches!(self.source, Source::Object(_))
     }
 
-    fn prepare(self, stages: &Stages) -> Result<Prepared, Error> {
+    fn prepare(self, stages: &Stages, headers: &mut Headers) -> Result<Prepared, Error> {
         const MAGIC_BYTES: usize = 6;
         let failed = |source| Error::Read {
             name: self.name.clone(),
@@ -405,22 +284,21 @@ impl Input {
             None
         };
         let named = csv.columns.as_ref().filter(|_| is_csv);
-        let columns = found.as_ref().or(named).map(|header| {
-            let header: Vec<_> = header.iter().map(String::as_str).collect();
-            stages.transformer.columns(&header)
-        });
+        let header = found.as_ref().or(named);
+        let columns = header.map(|header| headers.of(stages, header));
         let columns = columns.transpose().map_err(|source| Error::Header {
             name: self.name.clone(),
             source,
         })?;
         Ok(Prepared {
-            file_name: self.source.file_name(),
-            header: found.map(|header| serde_json::to_string(&header).expect("texts are JSON")),
+            header: found
+                .and(columns.as_ref())
+                .map(|known| Arc::clone(&known.json)),
+            columns: columns.map(|known| known.columns),
             name: self.name,
             options,
-            columns,
             stamp,
-            open: (!is_repeatable).then_some(chunks),
+            open: Mutex::new((!is_repeatable).then(|| Box::new(chunks))),
             source: self.source,
             compression,
         })
@@ -430,14 +308,20 @@ impl Input {
 impl Prepared {
     /// Opens the input for reading its records.
     pub(crate) fn open(&mut self) -> Result<OpenChunks, rowmill_ingest::Error> {
-        if let Some(open) = self.open.take() {
-            return Ok(open);
+        let open = self.open.get_mut();
+        if let Some(open) = open.expect("nobody panics with it").take() {
+            return Ok(*open);
         }
         let mut chunks = Chunks::new(self.content()?, self.options);
         if self.header.is_some() {
             chunks.take_header()?;
         }
         Ok(chunks)
+    }
+
+    /// The name without folders, which is what ids by place go by.
+    pub(crate) fn file_name(&self) -> String {
+        self.source.file_name()
     }
 
     /// The input's content from its beginning, decompressed ahead on a thread of its own.

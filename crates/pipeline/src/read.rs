@@ -4,23 +4,29 @@ use std::sync::Arc;
 
 use futures::stream::{self, Stream};
 use rowmill_ingest::{Chunk, Defect, Error, Format, Record};
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::control::Control;
 use crate::digest::Sum;
 use crate::file_ledger::{FileStatus, Tail};
-use crate::input::OpenChunks;
+use crate::ingest::IngestOptions;
+use crate::input::{OpenChunks, Prepared};
 use crate::letter;
+use crate::open_file::OpenFile;
 use crate::plan::{Role, Task};
 
 /// What the reader gives.
 #[derive(Debug)]
 pub(crate) struct Piece {
-    /// The input, by its place among all.
-    pub(crate) file: usize,
+    pub(crate) file: Arc<OpenFile>,
     pub(crate) content: Content,
+    pub(crate) permit: Permit,
 }
+
+/// The room that a chunk takes until what became of it is in a batch; none for what is no chunk.
+pub(crate) type Permit = Option<OwnedSemaphorePermit>;
 
 /// A part of an input, or its end.
 #[derive(Debug)]
@@ -49,43 +55,85 @@ pub(crate) struct InputEnd {
     pub(crate) is_empty: bool,
 }
 
-/// An input that is to be read.
-struct Reading {
-    file: usize,
-    task: Task,
-    pieces: mpsc::Sender<Piece>,
+/// Reads inputs ahead of those who process them: so many chunks, and so many bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    ahead: usize,
+    chunk_bytes: usize,
+    accounting: bool,
+    room: Arc<Semaphore>,
+    /// All the room there is.
+    room_kib: u32,
     control: Control,
 }
 
-/// The pieces of all inputs in order, a few ahead.
-pub(crate) fn pieces(
-    tasks: Vec<Task>,
-    ahead: usize,
-    control: Control,
-) -> impl Stream<Item = Piece> {
-    let (sender, receiver) = mpsc::channel(ahead);
-    tokio::task::spawn_blocking(move || {
-        for (file, task) in tasks.into_iter().enumerate() {
-            let reading = Reading {
-                file,
-                task,
-                pieces: sender.clone(),
-                control: control.clone(),
-            };
-            if reading.run().is_none() {
-                return;
-            }
+/// An input that is read.
+struct Reading {
+    file: Arc<OpenFile>,
+    prepared: Prepared,
+    reader: Reader,
+    pieces: mpsc::Sender<Piece>,
+}
+
+impl Reader {
+    /// The chunks on their way, from the reader until they are in a batch, have so many bytes at most: those that all threads work on,
+    /// or two records of the greatest length. A single chunk that is larger goes alone.
+    pub(crate) fn new(options: &IngestOptions, control: Control) -> Self {
+        const RECORDS_BYTES: usize = 16 << 20;
+        let chunks = 2 * options.threads + 2;
+        let room_bytes = RECORDS_BYTES.max(chunks.saturating_mul(options.chunk_bytes));
+        let room_kib = u32::try_from(room_bytes >> 10).unwrap_or(u32::MAX);
+        Self {
+            ahead: options.threads,
+            chunk_bytes: options.chunk_bytes,
+            accounting: options.accounting,
+            room: Arc::new(Semaphore::new(room_kib as usize)),
+            room_kib,
+            control,
         }
-    });
-    stream::unfold(receiver, |mut receiver| async {
-        Some((receiver.recv().await?, receiver))
-    })
+    }
+
+    /// The pieces of all inputs in order, a few ahead.
+    pub(crate) fn pieces(self, tasks: Vec<Task>) -> impl Stream<Item = Piece> {
+        let (sender, receiver) = mpsc::channel(self.ahead);
+        tokio::task::spawn_blocking(move || {
+            for (index, task) in tasks.into_iter().enumerate() {
+                if self.read(index, task, sender.clone()).is_none() {
+                    return;
+                }
+            }
+        });
+        stream::unfold(receiver, |mut receiver| async {
+            Some((receiver.recv().await?, receiver))
+        })
+    }
+
+    fn read(&self, index: usize, task: Task, pieces: mpsc::Sender<Piece>) -> Option<()> {
+        let (ledger, is_written) = (task.ledger(), task.role == Role::Write);
+        let mut prepared = task.prepared;
+        prepared.options.chunk_bytes = self.chunk_bytes;
+        let file = OpenFile::new(index, &prepared, ledger, self.accounting, is_written);
+        let reading = Reading {
+            file: Arc::new(file),
+            prepared,
+            reader: self.clone(),
+            pieces,
+        };
+        reading.run()
+    }
+
+    /// Waits until there is room for a chunk.
+    fn permit(&self, chunk: &Chunk) -> Permit {
+        let kib = u32::try_from(chunk.bytes() >> 10).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&self.room).acquire_many_owned(kib.min(self.room_kib));
+        Handle::current().block_on(permit).ok()
+    }
 }
 
 impl Reading {
     /// Reads the input to its end; none if the job was stopped, or failed.
     fn run(mut self) -> Option<()> {
-        let mut chunks = match self.task.prepared.open() {
+        let mut chunks = match self.prepared.open() {
             Ok(chunks) => chunks,
             Err(error) => {
                 let end = self.ended_at_checkpoint(causes(&error));
@@ -104,7 +152,7 @@ impl Reading {
             match next {
                 Ok(chunk) => {
                     end.is_empty = false;
-                    end.tail = tail(&self.task.prepared.name, &chunk);
+                    end.tail = tail(self.file.name(), &chunk);
                     self.take(chunk, &mut end)?;
                 }
                 Err(error) => {
@@ -125,7 +173,7 @@ impl Reading {
     fn finish(&self, chunks: &OpenChunks, mut end: InputEnd) -> Option<()> {
         end.position = chunks.offset();
         end.content_hash = chunks.content_hash();
-        if end.position < self.task.ledger.position {
+        if end.position < self.file.ledger.position {
             end = self.ended_at_checkpoint(changed());
         }
         self.end(end)
@@ -133,13 +181,13 @@ impl Reading {
 
     /// Sends how the input ended.
     fn end(&self, mut end: InputEnd) -> Option<()> {
-        if self.task.role == Role::Remember {
+        if !self.file.is_written {
             return match end.problem {
                 None => Some(()),
                 Some(problem) => self.send(Content::Lost(problem)),
             };
         }
-        if end.tail.is_some() && self.task.prepared.options.format == Format::Json {
+        if end.tail.is_some() && self.prepared.options.format == Format::Json {
             let cut_off = || "its last record is not closed; the file may be cut off".to_owned();
             end.problem.get_or_insert_with(cut_off);
         }
@@ -148,11 +196,11 @@ impl Reading {
 
     /// Sends a chunk, in two parts if the checkpoint lies in it.
     fn take(&self, chunk: Chunk, end: &mut InputEnd) -> Option<()> {
-        if self.task.role == Role::Remember {
+        if !self.file.is_written {
             return self.send(Content::Known(Arc::new(chunk)));
         }
-        let checkpoint = self.task.ledger.position;
-        if chunk.end() == checkpoint && chunk.content_hash() != self.task.ledger.content_hash.0 {
+        let checkpoint = self.file.ledger.position;
+        if chunk.end() == checkpoint && chunk.content_hash() != self.file.ledger.content_hash.0 {
             *end = self.ended_at_checkpoint(changed());
             return Some(());
         }
@@ -168,7 +216,7 @@ impl Reading {
 
     /// Of an input of which nothing new can be read: what its ledger says stays as it is.
     fn ended_at_checkpoint(&self, problem: String) -> InputEnd {
-        let ledger = &self.task.ledger;
+        let ledger = &self.file.ledger;
         InputEnd {
             status: FileStatus::Broken,
             problem: Some(problem),
@@ -180,11 +228,20 @@ impl Reading {
     }
 
     fn send(&self, content: Content) -> Option<()> {
-        if self.control.is_stopped() {
+        if self.reader.control.is_stopped() {
             return None;
         }
-        let file = self.file;
-        self.pieces.blocking_send(Piece { file, content }).ok()
+        let permit = match &content {
+            Content::Known(chunk) | Content::New(chunk) => self.reader.permit(chunk),
+            Content::End(_) | Content::Lost(_) => None,
+        };
+        let file = Arc::clone(&self.file);
+        let piece = Piece {
+            file,
+            content,
+            permit,
+        };
+        self.pieces.blocking_send(piece).ok()
     }
 }
 

@@ -15,6 +15,7 @@ use crate::batch::Batch;
 use crate::digest::RowHash;
 use crate::error::Error;
 use crate::letter;
+use crate::open_file::OpenFile;
 use crate::stages::Stages;
 use crate::unreadable::read_event;
 use crate::writer::{Target, is_refused};
@@ -74,9 +75,9 @@ pub(crate) fn letters(
         let (file, chunk) = &batch.chunks[origin.chunk];
         let record = chunk.record(origin.record);
         let finding = Finding::reject(Reason::Store, "", error.to_string());
-        let hash = write_letter(target, *file, &record, &finding, &mut letters);
-        let progress = batch.progress.get_mut(file);
-        let progress = progress.expect("a record's input has progress");
+        let hash = write_letter(target, file, &record, &finding, &mut letters);
+        let progress = batch.progress.get_mut(&file.index);
+        let (_, progress) = progress.expect("a record's input has progress");
         progress.ledger.refuse(&finding, record.position.length);
         progress.facts.remove(RowHash::of(facts.get(*row)));
         progress.letters.add(hash);
@@ -86,12 +87,12 @@ pub(crate) fn letters(
 
 fn write_letter(
     target: &Target,
-    file: usize,
+    file: &OpenFile,
     record: &Record<'_>,
     finding: &Finding,
     letters: &mut MutationBatch,
 ) -> RowHash {
-    let source = target.files[file].source();
+    let source = file.source();
     let findings = std::slice::from_ref(finding);
     letter::write(
         &source,

@@ -24,6 +24,7 @@ use crate::marks::Marker;
 use crate::process::Processed;
 use crate::refused::{self, Refused};
 use crate::resolved::{Resolution, resolve};
+use crate::run_state;
 use crate::runs::{Run, RunKind, RunStatus};
 use crate::stages::Stages;
 use crate::unreadable::Unreadable;
@@ -355,8 +356,17 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
+    /// Fails if the store has forgotten that the run began.
+    async fn check_record(&self) -> Result<(), Error> {
+        if self.options.dry_run {
+            return Ok(());
+        }
+        run_state::check(&**self.store, &self.options.run).await
+    }
+
     /// Writes the ledgers of the latest batch's sources, and adds those up that have no more letters.
     async fn record_sources(&mut self) -> Result<(), Error> {
+        self.check_record().await?;
         let latest = self.latest.as_deref();
         for (source, ledger) in &mut self.ledgers {
             if latest != Some(source) {
@@ -376,6 +386,9 @@ impl<'a> Replay<'a> {
 
     /// Writes the record of the run, and once it has ended, the ledger of its last source.
     async fn record_run(&mut self, status: RunStatus) -> Result<(), Error> {
+        if !matches!(status, RunStatus::Unfinished | RunStatus::Failed) {
+            self.check_record().await?;
+        }
         if status != RunStatus::Unfinished {
             for ledger in self.ledgers.values_mut() {
                 if status != RunStatus::Failed {

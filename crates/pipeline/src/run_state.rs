@@ -1,6 +1,5 @@
 //! The beginning and the end of a run in `pipeline_state`.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,63 +10,104 @@ use rowmill_rowkey::{DeadLetterKey, Timestamp};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
 use crate::error::Error;
-use crate::file_ledger::FileLedger;
-use crate::plan::Begun;
+use crate::file_ledger::{FileLedger, FileStatus};
+use crate::past_ledgers::{ledgers_in, move_old};
+use crate::plan::{Role, Task};
 use crate::resolved::{Resolution, resolve};
-use crate::runs::{Run, RunKind, RunStatus, find_run, ledgers_of, status_of};
+use crate::run_files::{Growing, RunFiles};
+use crate::runs::{Run, RunKind, RunStatus, find_run, status_of};
+
+/// Bytes of ledgers that are written together.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// Writes what a run is about to do, before it does anything: whoever takes it up finds its inputs, and under which name it goes on.
-/// The run comes first, and names all of its inputs.
+/// The run comes first, and names all of its inputs. Gives the runs that are worked on.
 pub(crate) async fn begin(
     store: &Arc<dyn Store>,
-    begun: &[Begun],
+    tasks: &[Task],
     config_hash: &str,
+) -> Result<BTreeSet<String>, Error> {
+    let written = || tasks.iter().filter(|task| task.role == Role::Write);
+    // What another run's ledger counts goes first: as long as this run is not begun, that ledger is what the next one goes by.
+    let is_own = |task: &&Task| task.reread.as_deref() == Some(task.run());
+    let reread = || written().filter(|task| task.reread.is_some());
+    for task in reread().filter(|task| !is_own(task)) {
+        forget_tail(store, task).await?;
+    }
+    for task in written().filter(|task| task.is_crowded) {
+        move_old(&**store, &task.prepared.name).await?;
+    }
+    let runs = begin_runs(store, written(), config_hash).await?;
+    let mut batch = MutationBatch::new();
+    for task in written() {
+        task.ledger().write(&mut batch);
+        flush(store, &mut batch, BATCH_BYTES).await?;
+    }
+    flush(store, &mut batch, 0).await?;
+    for task in reread().filter(is_own) {
+        forget_tail(store, task).await?;
+    }
+    Ok(runs)
+}
+
+async fn begin_runs(
+    store: &Arc<dyn Store>,
+    tasks: impl Iterator<Item = &Task>,
+    config_hash: &str,
+) -> Result<BTreeSet<String>, Error> {
+    let mut runs: BTreeMap<String, Growing> = BTreeMap::new();
+    let mut batch = MutationBatch::new();
+    for task in tasks {
+        if !runs.contains_key(task.run()) {
+            let run = begun(store, task, config_hash).await?;
+            let growing = Growing::new(&**store, run).await?;
+            runs.insert(task.run().to_owned(), growing);
+        }
+        if let Some(run) = runs.get_mut(task.run()) {
+            run.add(&task.prepared.name, &mut batch)?;
+        }
+        flush(store, &mut batch, BATCH_BYTES).await?;
+    }
+    let names = runs.keys().cloned().collect();
+    let mut records = MutationBatch::new();
+    for run in runs.into_values() {
+        run.finish(&mut batch)?.write(&mut records)?;
+    }
+    store.apply_all(table::STATE, batch).await?;
+    store.apply_all(table::STATE, records).await?;
+    Ok(names)
+}
+
+/// The record of a task's run, as one that has not ended.
+async fn begun(store: &Arc<dyn Store>, task: &Task, config_hash: &str) -> Result<Run, Error> {
+    let found = find_run(&**store, task.run()).await?;
+    let mut run = found.unwrap_or_else(|| {
+        let started = task.ledger().started;
+        Run::begun(task.run(), RunKind::Ingest, started, config_hash)
+    });
+    (run.status, run.exit_code, run.finished) = (RunStatus::Unfinished, None, None);
+    Ok(run)
+}
+
+/// Writes a batch that has more than so many bytes, and empties it.
+async fn flush(
+    store: &Arc<dyn Store>,
+    batch: &mut MutationBatch,
+    bytes: usize,
 ) -> Result<(), Error> {
-    for Begun { ledger, reread } in begun {
-        // What another run's ledger counts goes first: as long as this run is not begun, that ledger is what the next one goes by.
-        if let Some(run) = reread.as_ref().filter(|run| **run != ledger.run) {
-            forget_tail(store, ledger, run).await?;
-        }
-    }
-    let mut runs: BTreeMap<&str, Run> = BTreeMap::new();
-    for FileLedger {
-        run, file, started, ..
-    } in begun.iter().map(|begun| &begun.ledger)
-    {
-        let known = match runs.entry(run) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(vacant) => {
-                let found = find_run(&**store, run).await?;
-                let begun = || Run::begun(run, RunKind::Ingest, *started, config_hash);
-                vacant.insert(found.unwrap_or_else(begun))
-            }
-        };
-        (known.status, known.exit_code, known.finished) = (RunStatus::Unfinished, None, None);
-        if !known.files.contains(file) {
-            known.files.push(file.clone());
-        }
-    }
-    let mut batch = MutationBatch::new();
-    for run in runs.values() {
-        run.write(&mut batch)?;
-    }
-    store.apply_all(table::STATE, batch).await?;
-    let mut batch = MutationBatch::new();
-    begun
-        .iter()
-        .for_each(|begun| begun.ledger.write(&mut batch));
-    store.apply_all(table::STATE, batch).await?;
-    for Begun { ledger, reread } in begun {
-        if let Some(run) = reread.as_ref().filter(|run| **run == ledger.run) {
-            forget_tail(store, ledger, run).await?;
-        }
+    if batch.bytes() > bytes {
+        store.apply_all(table::STATE, std::mem::take(batch)).await?;
     }
     Ok(())
 }
 
-/// Removes the dead letters of records that were not whole and are read again. Where it belongs to another run, whose ledger counts
-/// it, it is said what became of it.
-async fn forget_tail(store: &Arc<dyn Store>, ledger: &FileLedger, run: &str) -> Result<(), Error> {
+/// Removes the dead letters of records that were not whole and are read again. Where they belong to another run, whose ledger counts
+/// them, it is noted what became of them.
+async fn forget_tail(store: &Arc<dyn Store>, task: &Task) -> Result<(), Error> {
+    let ledger = task.ledger();
+    let Some(run) = task.reread.as_deref() else {
+        return Ok(());
+    };
     let place = DeadLetterKey::from_place(&ledger.file, ledger.position)
         .map_err(|error| Error::Query(error.to_string()))?;
     let rows = store.scan(table::DEAD_LETTERS, Scan::range(place));
@@ -90,45 +130,92 @@ async fn forget_tail(store: &Arc<dyn Store>, ledger: &FileLedger, run: &str) -> 
     resolve(&**store, &**store, resolved).await
 }
 
-/// Sums up the runs that were worked on, and records how they ended. Of the runs in `left` only the end is recorded, if it was not.
-pub(crate) async fn end(
-    store: &Arc<dyn Store>,
-    worked: &BTreeSet<String>,
-    left: &BTreeSet<String>,
-    status: RunStatus,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let mut batch = MutationBatch::new();
-    for name in worked.union(left) {
-        let Some(mut run) = find_run(&**store, name).await? else {
-            continue;
-        };
-        let is_worked = worked.contains(name);
-        if !is_worked && matches!(run.status, RunStatus::Done | RunStatus::Damaged) {
-            continue;
-        }
-        let ledgers = ledgers_of(&**store, &run.files).await?;
-        let of_run = || {
-            let all = ledgers.values().flatten();
-            all.filter(|ledger| ledger.run == *name)
-        };
-        let found = status_of(of_run());
-        if !is_worked && found == RunStatus::Unfinished {
-            continue;
-        }
-        run.sum_up(of_run());
-        run.end(
-            if is_worked {
-                joined(found, status)
-            } else {
-                found
-            },
-            now,
-        );
-        run.write(&mut batch)?;
+/// Fails if the store has forgotten a run that is being worked on.
+pub(crate) async fn check(store: &dyn Store, run: &str) -> Result<(), Error> {
+    match find_run(store, run).await? {
+        Some(_) => Ok(()),
+        None => Err(Error::forgot(format!("the record of run {run}"))),
     }
-    store.apply_all(table::STATE, batch).await?;
-    Ok(())
+}
+
+/// How a job ended, for the records of its runs.
+#[derive(Debug)]
+pub(crate) struct End<'a> {
+    /// The runs that were worked on.
+    pub(crate) worked: &'a BTreeSet<String>,
+    /// Runs of which only the end is recorded, if it was not.
+    pub(crate) left: &'a BTreeSet<String>,
+    /// How many inputs came to their end, by run.
+    pub(crate) ended: &'a BTreeMap<String, u64>,
+    pub(crate) status: RunStatus,
+    pub(crate) now: Timestamp,
+}
+
+impl End<'_> {
+    /// Sums up the runs, and records how they ended. Fails if the store has forgotten a run that was worked on, or ledgers of it.
+    pub(crate) async fn record(&self, store: &Arc<dyn Store>) -> Result<(), Error> {
+        for name in self.worked.union(self.left) {
+            let is_worked = self.worked.contains(name);
+            let Some(run) = find_run(&**store, name).await? else {
+                if is_worked {
+                    return Err(Error::forgot(format!("the record of run {name}")));
+                }
+                continue;
+            };
+            let is_recorded = matches!(run.status, RunStatus::Done | RunStatus::Damaged);
+            if is_worked || !is_recorded {
+                self.record_run(store, run, is_worked).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn record_run(
+        &self,
+        store: &Arc<dyn Store>,
+        mut run: Run,
+        is_worked: bool,
+    ) -> Result<(), Error> {
+        let found = sum_up(store, &mut run).await?;
+        if found.ended < self.ended.get(&run.run).copied().unwrap_or(0) {
+            return Err(Error::forgot(format!("ledgers of run {}", run.run)));
+        }
+        if !is_worked && found.status == RunStatus::Unfinished {
+            return Ok(());
+        }
+        let status = if is_worked {
+            joined(found.status, self.status)
+        } else {
+            found.status
+        };
+        run.end(status, self.now);
+        let mut batch = MutationBatch::new();
+        run.write(&mut batch)?;
+        Ok(store.apply_all(table::STATE, batch).await?)
+    }
+}
+
+/// What the ledgers of a run say together.
+struct Found {
+    status: RunStatus,
+    /// How many inputs came to their end.
+    ended: u64,
+}
+
+/// Sums up a run from the ledgers of its inputs, some at a time.
+async fn sum_up(store: &Arc<dyn Store>, run: &mut Run) -> Result<Found, Error> {
+    let record = run.clone();
+    let mut pages = RunFiles::of(&record);
+    let (mut status, mut ended) = (RunStatus::Done, 0);
+    run.sum_up(std::iter::empty());
+    while let Some(names) = pages.next(&**store).await? {
+        let ledgers = ledgers_in(&**store, &record.run, &names).await?;
+        status = status_of(status, &ledgers);
+        let is_ended = |ledger: &&FileLedger| ledger.status != FileStatus::Unfinished;
+        ended += ledgers.iter().filter(is_ended).count() as u64;
+        ledgers.iter().for_each(|ledger| run.merge(ledger));
+    }
+    Ok(Found { status, ended })
 }
 
 /// How a run ended that was worked on by a job that ended as `job`: what is left of it may be less, because the job read other inputs,

@@ -1,5 +1,6 @@
 //! The records of runs and of their inputs, which outlive them.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
@@ -13,7 +14,9 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::file_ledger::{FileLedger, FileStatus};
 use crate::ledger::Ledger;
+use crate::past_ledgers::add_moved;
 use crate::rfc3339;
+use crate::run_files::PAGE_NAMES;
 use crate::unreadable::Unreadable;
 
 /// What a run does.
@@ -89,8 +92,11 @@ pub struct Run {
     pub exit_code: Option<u8>,
     /// Fingerprint of the pipeline file.
     pub config_hash: String,
-    /// Its inputs.
+    /// Its inputs, the first of them.
     pub files: Vec<String>,
+    /// How many more it has.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub more_files: u64,
     /// What became of every record: the sum of its inputs' ledgers.
     pub ledger: Ledger,
     /// The fact rows that were written.
@@ -111,10 +117,16 @@ impl Run {
             exit_code: None,
             config_hash: config_hash.to_owned(),
             files: Vec::new(),
+            more_files: 0,
             ledger: Ledger::default(),
             facts: Digest::default(),
             letters: Digest::default(),
         }
+    }
+
+    /// How many inputs it has.
+    pub fn file_count(&self) -> u64 {
+        self.files.len() as u64 + self.more_files
     }
 
     /// Sets how it ended.
@@ -132,13 +144,19 @@ impl Run {
         }
     }
 
-    /// Adds an input that is not among its inputs yet.
+    /// Adds an input of a replay that is not among its inputs yet. Names for which the record has no room are only counted: nobody takes a
+    /// replay up.
     pub(crate) fn add(&mut self, file: &FileLedger) {
-        self.files.push(file.file.clone());
+        if self.files.len() < PAGE_NAMES {
+            self.files.push(file.file.clone());
+        } else {
+            self.more_files += 1;
+        }
         self.merge(file);
     }
 
-    fn merge(&mut self, file: &FileLedger) {
+    /// Adds what became of one of its inputs.
+    pub(crate) fn merge(&mut self, file: &FileLedger) {
         self.ledger.merge(&file.ledger);
         self.facts.merge(&file.facts);
         self.letters.merge(&file.letters);
@@ -155,6 +173,11 @@ impl Run {
         row.finish();
         Ok(())
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// All runs, the latest first.
@@ -212,7 +235,10 @@ pub type FileLedgers = BTreeMap<String, Vec<FileLedger>>;
 
 /// The ledgers of every input there ever was.
 pub async fn file_ledgers(store: &dyn Store) -> Result<FileLedgers, Error> {
-    read_files(store, Scan::range(FileKey::all())).await
+    let mut unreadable = Unreadable::default();
+    let files = readable_file_ledgers(store, &mut unreadable).await?;
+    unreadable.check()?;
+    Ok(files)
 }
 
 /// The ledgers that can be read.
@@ -220,10 +246,12 @@ pub(crate) async fn readable_file_ledgers(
     store: &dyn Store,
     unreadable: &mut Unreadable,
 ) -> Result<FileLedgers, Error> {
-    read_readable(store, Scan::range(FileKey::all()), unreadable).await
+    let mut files = read_readable(store, Scan::range(FileKey::all()), unreadable).await?;
+    add_moved(store, &mut files, unreadable).await?;
+    Ok(files)
 }
 
-/// The ledgers of the inputs `names`.
+/// The latest ledgers of the inputs `names`; old ones may be in rows of their own.
 pub(crate) async fn ledgers_of(store: &dyn Store, names: &[String]) -> Result<FileLedgers, Error> {
     let key = |name: &String| {
         let key = FileKey(name.as_str().into()).encode();
@@ -262,7 +290,7 @@ async fn read_readable(
                 Err(error) => unreadable.add(table::STATE, row.key(), error),
             }
         }
-        ledgers.sort_by(|a, b| (a.started, &a.run).cmp(&(b.started, &b.run)));
+        ledgers.sort_by(in_order);
         if let Some(first) = ledgers.first() {
             files.insert(first.file.clone(), ledgers);
         }
@@ -270,16 +298,23 @@ async fn read_readable(
     Ok(files)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(row: &Row, json: &[u8]) -> Result<T, Error> {
+/// The order of an input's ledgers: by their number, because clocks may be set back. Those of replays have none, and come first.
+pub(crate) fn in_order(a: &FileLedger, b: &FileLedger) -> Ordering {
+    (a.number, a.started, &a.run).cmp(&(b.number, b.started, &b.run))
+}
+
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(row: &Row, json: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(json).map_err(|error| {
         let key = String::from_utf8_lossy(row.key());
         Error::Row(format!("{key}: {error}"))
     })
 }
 
-/// The worst of what became of inputs.
-pub(crate) fn status_of<'a>(files: impl Iterator<Item = &'a FileLedger>) -> RunStatus {
-    let mut status = RunStatus::Done;
+/// The worst of `status` and what became of inputs.
+pub(crate) fn status_of(mut status: RunStatus, files: &[FileLedger]) -> RunStatus {
+    if status == RunStatus::Unfinished {
+        return status;
+    }
     for file in files {
         match file.status {
             FileStatus::Unfinished => return RunStatus::Unfinished,

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use rowmill_ingest::Chunk;
-use rowmill_model::RejectLimit;
+use rowmill_model::{MutationBatch, RejectLimit};
 use rowmill_quality::Seen;
 
 use crate::batch::{Batch, Origin};
 use crate::error::Error;
-use crate::file_ledger::{FileLedger, NotUtf8, Progress, joined};
+use crate::file_ledger::{NotUtf8, Progress, joined};
 use crate::ingest::{IngestOptions, IngestReport, Part};
+use crate::ledger::Ledger;
 use crate::open_file::OpenFile;
+use crate::open_ledgers::{OpenLedgers, Totals};
 use crate::process::Processed;
 use crate::read::InputEnd;
 use crate::writer::Writer;
@@ -18,12 +20,14 @@ use crate::writer::Writer;
 /// A share of rejected records is judged once so many were read: the first record alone says nothing.
 const SHARE_RECORDS_MIN: u64 = 1_000;
 
+/// A batch is written once it is worth so much for so many inputs: what it knows of each is held until then.
+const BATCH_INPUTS: usize = 1_000;
+
 /// Takes what pieces became, in the order of the input.
 pub(crate) struct Sequencer<'a> {
     options: &'a IngestOptions,
-    files: Arc<[OpenFile]>,
     /// Without a writer: what the inputs' ledgers would be.
-    ledgers: Vec<FileLedger>,
+    ledgers: OpenLedgers,
     seen: Seen,
     batch: Batch,
     /// When the batch is large enough to be written.
@@ -38,28 +42,18 @@ pub(crate) struct Sequencer<'a> {
 impl<'a> Sequencer<'a> {
     pub(crate) fn new(
         options: &'a IngestOptions,
-        files: Arc<[OpenFile]>,
-        ledgers: Vec<FileLedger>,
+        before: &Ledger,
         mut writer: Option<Writer>,
     ) -> Self {
-        let written = ledgers
-            .iter()
-            .zip(&*files)
-            .filter(|(_, file)| file.is_written)
-            .map(|(file, _)| &file.ledger);
-        let (read, rejected) = written.fold((0, 0), |(read, rejected), ledger| {
-            (read + ledger.read, rejected + ledger.rejected())
-        });
         let batch_bytes = options.batch_bytes.unwrap_or(usize::MAX);
         let batch = writer
             .as_mut()
             .map(|writer| writer.empty_batch(options.batch_rows, batch_bytes));
         Self {
             options,
-            files,
-            read,
-            rejected,
-            ledgers,
+            read: before.read,
+            rejected: before.rejected(),
+            ledgers: OpenLedgers::new(before.clone()),
             seen: Seen::new(options.duplicate_window),
             batch: batch.unwrap_or_default(),
             batch_bytes,
@@ -68,7 +62,7 @@ impl<'a> Sequencer<'a> {
         }
     }
 
-    pub(crate) async fn take(&mut self, file: usize, part: Part) -> Result<(), Error> {
+    pub(crate) async fn take(&mut self, file: Arc<OpenFile>, part: Part) -> Result<(), Error> {
         match part {
             Part::Known(processed) => {
                 for event in &processed.events {
@@ -77,18 +71,19 @@ impl<'a> Sequencer<'a> {
                 Ok(())
             }
             Part::New(processed, chunk) => {
-                self.add(file, processed, chunk);
+                self.add(&file, processed, chunk);
                 let full = self.batch.rows() >= self.options.batch_rows
                     || self.batch.bytes() >= self.batch_bytes
                     || self.batch.input_bytes >= self.batch_bytes;
                 if full { self.flush().await } else { Ok(()) }
             }
             Part::End(end) => {
-                self.end(file, end);
-                Ok(())
+                self.end(&file, end);
+                let full = self.batch.progress.len() >= BATCH_INPUTS;
+                if full { self.flush().await } else { Ok(()) }
             }
             Part::Lost(problem) => Err(Error::Lost {
-                name: self.files[file].name.clone(),
+                name: file.name().to_owned(),
                 problem,
             }),
         }
@@ -102,17 +97,17 @@ impl<'a> Sequencer<'a> {
         limit.is_some_and(|limit| limit.is_exceeded(self.rejected, self.read))
     }
 
-    /// Writes what is left, and gives the ledgers of all inputs.
-    pub(crate) async fn finish(mut self) -> Result<(IngestReport, Vec<FileLedger>), Error> {
+    /// Writes what is left, and gives the sum of all ledgers.
+    pub(crate) async fn finish(mut self) -> Result<(IngestReport, Totals), Error> {
         self.flush().await?;
-        let ledgers = match self.writer {
+        let totals = match self.writer {
             Some(writer) => writer.finish().await?,
-            None => self.ledgers,
+            None => self.ledgers.finish()?,
         };
-        Ok((self.report, ledgers))
+        Ok((self.report, totals))
     }
 
-    fn add(&mut self, file: usize, mut processed: Processed, chunk: Arc<Chunk>) {
+    fn add(&mut self, file: &Arc<OpenFile>, mut processed: Processed, chunk: Arc<Chunk>) {
         self.read += processed.ledger.read;
         self.rejected += processed.ledger.rejected();
         let mut progress = Progress {
@@ -155,25 +150,25 @@ impl<'a> Sequencer<'a> {
             self.batch.letters.append(&processed.letters);
             let is_origin = |origin: &Origin| origin.chunk == self.batch.chunks.len();
             if self.batch.origins.last().is_some_and(is_origin) {
-                self.batch.chunks.push((file, chunk));
+                self.batch.chunks.push((Arc::clone(file), chunk));
             }
         }
         self.advance(file, progress);
     }
 
-    fn show_examples(&mut self, file: usize, processed: &Processed, chunk: &Chunk) {
+    fn show_examples(&mut self, file: &OpenFile, processed: &Processed, chunk: &Chunk) {
         let missing = self.options.examples - self.report.examples.len();
         for rejected in processed.rejected.iter().take(missing) {
             let line = chunk.record(rejected.record).position.line;
             let reasons = rejected.findings.iter().map(ToString::to_string);
-            let place = format!("{}:{line}", self.files[file].name);
+            let place = format!("{}:{line}", file.name());
             self.report.examples.push((place, reasons.collect()));
         }
     }
 
-    fn end(&mut self, file: usize, end: InputEnd) {
+    fn end(&mut self, file: &Arc<OpenFile>, end: InputEnd) {
         if end.is_empty && end.problem.is_none() {
-            self.report.empty.push(self.files[file].name.clone());
+            self.report.empty.push(file.name().to_owned());
         }
         let progress = Progress {
             position: end.position,
@@ -187,8 +182,9 @@ impl<'a> Sequencer<'a> {
     }
 
     /// Adds to what the batch is worth for an input.
-    fn advance(&mut self, file: usize, progress: Progress) {
-        let known = self.batch.progress.entry(file).or_default();
+    fn advance(&mut self, file: &Arc<OpenFile>, progress: Progress) {
+        let known = self.batch.progress.entry(file.index);
+        let (_, known) = known.or_insert_with(|| (Arc::clone(file), Progress::default()));
         known.position = progress.position;
         known.content_hash = progress.content_hash;
         known.tail = progress.tail;
@@ -205,10 +201,10 @@ impl<'a> Sequencer<'a> {
             return Ok(());
         }
         let Some(writer) = &mut self.writer else {
-            for (file, progress) in std::mem::take(&mut self.batch.progress) {
-                self.ledgers[file].advance(progress);
+            for (file, progress) in std::mem::take(&mut self.batch.progress).into_values() {
+                self.ledgers.advance(&file, progress);
             }
-            return Ok(());
+            return self.ledgers.write(&mut MutationBatch::new());
         };
         let empty = writer.empty_batch(self.options.batch_rows, self.batch_bytes);
         writer

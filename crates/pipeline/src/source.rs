@@ -7,6 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use rowmill_ingest::Compression;
 use rowmill_objects::Object;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::file_ledger::Stamp;
 
@@ -32,6 +33,15 @@ impl Source {
             Self::Path(path) => Box::new(File::open(path)?),
             Self::Object(object) => Box::new(object.open()),
         })
+    }
+
+    /// A hash of the file itself, however its path is spelled.
+    pub(crate) fn identity(&self) -> Option<u128> {
+        let Self::Path(path) = self else {
+            return None;
+        };
+        let path = path.canonicalize().ok()?;
+        Some(xxh3_128(path.as_os_str().as_encoded_bytes()))
     }
 
     /// Whether it can be read more than once.

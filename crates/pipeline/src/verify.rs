@@ -9,19 +9,21 @@ mod aggregates;
 mod source;
 mod store;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use rowmill_model::columns::table;
 use rowmill_objects::Endpoint;
+use rowmill_rowkey::Timestamp;
 use rowmill_store::Store;
 
 use crate::control::Control;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::file_ledger::{FileLedger, FileStatus};
+use crate::ledger::Ledger;
 use crate::marks::marks;
-use crate::runs::{Run, RunKind, RunStatus, readable_file_ledgers, readable_runs};
+use crate::runs::{FileLedgers, Run, RunKind, RunStatus, readable_file_ledgers, readable_runs};
 use crate::stages::Stages;
 use crate::unreadable::Unreadable;
 
@@ -206,6 +208,7 @@ pub async fn verify(
 ) -> Result<VerifyReport, Error> {
     let (mut report, mut unreadable) = (VerifyReport::default(), Unreadable::default());
     let ledgers = readable_file_ledgers(&**store, &mut unreadable).await?;
+    let superseded = superseded(&ledgers);
     let all: Vec<_> = ledgers.into_values().flatten().collect();
     let runs = readable_runs(&**store, &mut unreadable).await?;
     report.differ_unreadable(unreadable);
@@ -228,8 +231,8 @@ pub async fn verify(
         let open = open(&**store, &runs, &all, &mut report).await?;
         store::check_timeline(stages, store, found, &open, &mut report, control).await?;
     }
-    for ledger in all.iter().filter(asked) {
-        let is_superseded = all.iter().any(|later| supersedes(later, ledger));
+    let each = all.iter().zip(superseded);
+    for (ledger, is_superseded) in each.filter(|(ledger, _)| asked(ledger)) {
         let mut verifier = Verifier {
             stages,
             store,
@@ -296,19 +299,52 @@ fn check_asked(options: &VerifyOptions, runs: &[Run], is_found: bool) -> Result<
     }
 }
 
-/// Whether a later run read the same content again, and so answers for everything that `ledger` counts.
-fn supersedes(later: &FileLedger, ledger: &FileLedger) -> bool {
-    let is_later = (later.started, &later.run) > (ledger.started, &ledger.run);
-    let reads_all = later.kind == RunKind::Ingest && later.from == 0;
-    // A run that was given up before its end, because its input changed or the pipeline file did, is answered for too.
-    let is_of_it = ledger.kind == RunKind::Replay
-        || ledger.status != FileStatus::Done
-        || (later.position, later.content_hash) == (ledger.position, ledger.content_hash);
-    later.file == ledger.file
-        && is_later
-        && reads_all
-        && is_of_it
-        && later.status == FileStatus::Done
+/// Of each ledger, file by file, whether a later run read the same content again, and so answers for everything that it counts.
+fn superseded(ledgers: &FileLedgers) -> Vec<bool> {
+    let mut superseded = Vec::new();
+    for of_file in ledgers.values() {
+        let begins = superseded.len();
+        let mut later = Later::default();
+        for ledger in of_file.iter().rev() {
+            superseded.push(later.answers_for(ledger));
+            later.add(ledger);
+        }
+        // Replays have no number among an input's ledgers, and are told from the others by time.
+        superseded[begins..].reverse();
+        for (ledger, is_superseded) in of_file.iter().zip(&mut superseded[begins..]) {
+            if ledger.kind == RunKind::Replay {
+                *is_superseded = later.latest > Some((ledger.started, &ledger.run));
+            }
+        }
+    }
+    superseded
+}
+
+/// The runs that read all of an input, later than the one that is looked at.
+#[derive(Default)]
+struct Later<'a> {
+    /// What they read: how much, and its hash.
+    contents: HashSet<(u64, u128)>,
+    /// The one that began last.
+    latest: Option<(Timestamp, &'a String)>,
+}
+
+impl<'a> Later<'a> {
+    fn add(&mut self, ledger: &'a FileLedger) {
+        let reads_all = ledger.kind == RunKind::Ingest && ledger.from == 0;
+        if reads_all && ledger.status == FileStatus::Done {
+            let content = (ledger.position, ledger.content_hash.0);
+            self.contents.insert(content);
+            self.latest = self.latest.max(Some((ledger.started, &ledger.run)));
+        }
+    }
+
+    /// A run that was given up before its end, because its input changed or the pipeline file did, is answered for too.
+    fn answers_for(&self, ledger: &FileLedger) -> bool {
+        let content = (ledger.position, ledger.content_hash.0);
+        let is_given_up = ledger.status != FileStatus::Done && !self.contents.is_empty();
+        is_given_up || self.contents.contains(&content)
+    }
 }
 
 /// Checks that every ledger balances, and that runs are the sum of their inputs.
@@ -318,12 +354,17 @@ fn balance(all: &[FileLedger], runs: &[Run], options: &VerifyOptions, report: &m
         let key = format!("{} in {}", ledger.file, ledger.run);
         report.differ(STATE, key, "the ledger does not balance");
     }
+    let mut sums: HashMap<&str, (Ledger, Digest)> = HashMap::new();
+    for file in all {
+        let (ledger, facts) = sums.entry(&file.run).or_default();
+        ledger.merge(&file.ledger);
+        facts.merge(&file.facts);
+    }
     let asked = |run: &&Run| options.run.as_ref().is_none_or(|asked| *asked == run.run);
-    for run in runs.iter().filter(asked) {
-        let mut sum = run.clone();
-        sum.sum_up(all.iter().filter(|ledger| ledger.run == run.run));
-        let is_over = run.status != RunStatus::Unfinished;
-        if is_over && (&sum.ledger, sum.facts) != (&run.ledger, run.facts) {
+    let is_over = |run: &&Run| run.status != RunStatus::Unfinished;
+    for run in runs.iter().filter(asked).filter(is_over) {
+        let sum = sums.remove(run.run.as_str()).unwrap_or_default();
+        if (&sum.0, sum.1) != (&run.ledger, run.facts) {
             let problem = "the run is not the sum of its inputs";
             report.differ(STATE, run.run.clone(), problem);
         }

@@ -3,7 +3,7 @@
 //! A batch is *durable* once its facts, its timeline rows, its dead letters and the marks of its hours are. Batches become durable in
 //! any order; a checkpoint moves only over those that are, and all before them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rowmill_model::MutationBatch;
@@ -14,11 +14,11 @@ use tokio::task::JoinSet;
 use crate::batch::Batch;
 use crate::control::Control;
 use crate::error::Error;
-use crate::file_ledger::FileLedger;
 use crate::marks::Marker;
-use crate::open_file::OpenFile;
+use crate::open_ledgers::{OpenLedgers, Totals};
 use crate::refused;
 use crate::stages::Stages;
+use crate::witnesses::StoreWatch;
 
 /// Writes batches, some at once, while the next is being collected.
 #[derive(Debug)]
@@ -31,9 +31,7 @@ pub(crate) struct Writer {
     waiting: BTreeMap<u64, Batch>,
     /// The first batch that is not durable.
     frontier: u64,
-    ledgers: Vec<FileLedger>,
-    /// Inputs whose checkpoint moved and is not written yet.
-    moved: BTreeSet<usize>,
+    ledgers: OpenLedgers,
     checkpointing: JoinSet<Result<(), Error>>,
     /// Batches that were written, emptied, for their memory.
     spare: Vec<Batch>,
@@ -53,15 +51,16 @@ struct Written {
 pub(crate) struct Target {
     pub(crate) stages: Arc<Stages>,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) files: Arc<[OpenFile]>,
     pub(crate) marker: Arc<Marker>,
     pub(crate) config_hash: Arc<str>,
     pub(crate) accounting: bool,
+    /// None where nothing is accounted for.
+    pub(crate) watch: Option<Arc<StoreWatch>>,
 }
 
 impl Writer {
-    /// A writer that moves the checkpoints of `ledgers`, one for each input.
-    pub(crate) fn new(target: Target, ledgers: Vec<FileLedger>, control: Control) -> Self {
+    /// A writer that moves the checkpoints of `ledgers`.
+    pub(crate) fn new(target: Target, ledgers: OpenLedgers, control: Control) -> Self {
         Self {
             target,
             writing: JoinSet::new(),
@@ -69,7 +68,6 @@ impl Writer {
             waiting: BTreeMap::new(),
             frontier: 0,
             ledgers,
-            moved: BTreeSet::new(),
             checkpointing: JoinSet::new(),
             spare: Vec::new(),
             control,
@@ -103,13 +101,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits until everything is durable and every checkpoint written, and gives the ledgers.
-    pub(crate) async fn finish(mut self) -> Result<Vec<FileLedger>, Error> {
+    /// Waits until everything is durable and every checkpoint written, and gives the sum of the ledgers.
+    pub(crate) async fn finish(mut self) -> Result<Totals, Error> {
         while !self.writing.is_empty() {
             self.wait_for_one().await?;
         }
         self.wait_for_checkpoint().await?;
-        Ok(self.ledgers)
+        self.ledgers.finish()
     }
 
     /// An empty batch of `rows` or `bytes`, with the memory of one that was written if there is one.
@@ -127,9 +125,8 @@ impl Writer {
         self.waiting.insert(written.number, written.batch);
         while let Some(mut batch) = self.waiting.remove(&self.frontier) {
             self.frontier += 1;
-            for (file, progress) in std::mem::take(&mut batch.progress) {
-                self.ledgers[file].advance(progress);
-                self.moved.insert(file);
+            for (file, progress) in std::mem::take(&mut batch.progress).into_values() {
+                self.ledgers.advance(&file, progress);
             }
             batch.clear();
             self.spare.push(batch);
@@ -140,12 +137,10 @@ impl Writer {
     /// Starts to write the checkpoints that moved, after those that are being written: so that none moves back.
     async fn start_checkpoint(&mut self) -> Result<(), Error> {
         self.wait_for_checkpoint().await?;
+        let mut batch = MutationBatch::new();
+        self.ledgers.write(&mut batch)?;
         if !self.target.accounting {
             return Ok(());
-        }
-        let mut batch = MutationBatch::new();
-        for file in std::mem::take(&mut self.moved) {
-            self.ledgers[file].write(&mut batch);
         }
         let store = Arc::clone(&self.target.store);
         self.checkpointing
@@ -189,6 +184,12 @@ impl Target {
             refused::take_back(stages, store, &facts, &timeline, &refused).await?;
         }
         self.marker.mark(&batch.hours).await?;
+        if let Some(watch) = &self.watch {
+            let is_refused = |row: usize| refused.contains_key(&row);
+            watch
+                .look([&facts, &timeline, &letters], is_refused)
+                .await?;
+        }
         batch.facts = emptied(facts);
         batch.timeline = emptied(timeline);
         batch.letters = emptied(letters);

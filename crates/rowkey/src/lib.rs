@@ -46,8 +46,8 @@ pub use fact::{FactKey, ReversedTimestamp};
 pub use part::{KEY_BYTES_MAX, PART_BYTES_MAX};
 pub use range::KeyRange;
 pub use state::{
-    AGGREGATE_EPOCH_KEY, AGGREGATE_PLAN_KEY, DeadLetterKey, DeletedKey, FileKey, PendingKey,
-    ResolvedKey, RunKey, ShardKey,
+    AGGREGATE_EPOCH_KEY, AGGREGATE_PLAN_KEY, DeadLetterKey, DeletedKey, FileKey, PastLedgerKey,
+    PendingKey, ResolvedKey, RunFilesKey, RunKey, ShardKey,
 };
 pub use time::{Date, Hour, Timestamp};
 pub use timeline::{TIMELINE_BUCKETS, TimelineKey};

@@ -215,6 +215,56 @@ impl<'a> FileKey<'a> {
     }
 }
 
+/// Key of a row of `pipeline_state` that names inputs of a run for which its record has no room: `files#{run_id}#{page}`, the page in
+/// ten digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RunFilesKey<'a> {
+    /// The run.
+    pub run: Cow<'a, str>,
+    /// Which of its rows, from 0.
+    pub page: u64,
+}
+
+impl RunFilesKey<'_> {
+    const KIND: &'static [u8] = b"files";
+
+    /// The key's bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
+        let mut out = of_kind(Self::KIND, b"");
+        part::push(&mut out, Part::RunId, &self.run)?;
+        out.push(SEPARATOR);
+        out.extend_from_slice(format!("{:010}", self.page).as_bytes());
+        Ok(out)
+    }
+}
+
+/// Key of a row of `pipeline_state` that holds what became of an input in a run of long ago: `past#{source}#{run_id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PastLedgerKey<'a> {
+    /// The input.
+    pub source: Cow<'a, str>,
+    /// The run.
+    pub run: Cow<'a, str>,
+}
+
+impl PastLedgerKey<'_> {
+    const KIND: &'static [u8] = b"past";
+
+    /// The key's bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
+        let mut out = of_kind(Self::KIND, b"");
+        part::push(&mut out, Part::Source, &self.source)?;
+        out.push(SEPARATOR);
+        part::push(&mut out, Part::RunId, &self.run)?;
+        Ok(out)
+    }
+
+    /// The range of all of them.
+    pub fn all() -> KeyRange {
+        KeyRange::prefix(of_kind(Self::KIND, b""))
+    }
+}
+
 /// Key of a row of `pipeline_state` that says where a dead letter went: `resolved#{dead letter key}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ResolvedKey<'a>(pub DeadLetterKey<'a>);

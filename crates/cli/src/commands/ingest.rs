@@ -114,6 +114,11 @@ async fn find(
             "left out {left_out} whose names end with none of csv, tsv, json, jsonl, ndjson"
         ));
     }
+    for link in &inputs.broken_links {
+        printer.say(&format!(
+            "left out {link}: the symbolic link leads to nothing, or back to a directory that it is in"
+        ));
+    }
     Ok(inputs)
 }
 

@@ -71,7 +71,7 @@ fn row(run: &Run) -> Vec<String> {
         kind(run.kind).to_owned(),
         run.status.name().to_owned(),
         exit,
-        grouped(run.files.len() as u64),
+        grouped(run.file_count()),
     ];
     words.into_iter().chain(counts(&run.ledger)).collect()
 }

@@ -1,26 +1,17 @@
 //! Marks under every order of the steps of those who write events and those who aggregate.
 
 use std::collections::BTreeSet;
-use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
-use async_trait::async_trait;
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream, StreamExt as _};
-use futures::task::noop_waker;
 use proptest::prelude::*;
+use rowmill_model::MutationBatch;
 use rowmill_model::columns::{family, table};
-use rowmill_model::{MutationBatch, Row};
 use rowmill_rowkey::{AGGREGATE_EPOCH_KEY, Hour, PendingKey};
-use rowmill_store::{
-    Admin, Capability, MemoryStore, Result, Scan, Store, StoreExt as _, TableSchema,
-};
+use rowmill_store::{Admin, MemoryStore, Scan, Store, StoreExt as _, TableSchema};
 
 use super::{Marker, clear, mark, marks, take_up};
 use crate::error::Error;
+use crate::stepped::Process;
 
 /// Where the test's events are.
 const EVENTS: &str = "events";
@@ -39,7 +30,7 @@ fn hours(count: u8) -> BTreeSet<Hour> {
     (0..count).map(hour).collect()
 }
 
-async fn set(store: &dyn Store, table: &str, key: &[u8]) -> std::result::Result<(), Error> {
+async fn set(store: &dyn Store, table: &str, key: &[u8]) -> Result<(), Error> {
     let mut batch = MutationBatch::new();
     let mut row = batch.row(key);
     row.set(family::STATE, b"x", 0, b"");
@@ -55,93 +46,12 @@ async fn forget(store: &dyn Store, key: &[u8]) {
     store.apply_all(table::STATE, batch).await.unwrap();
 }
 
-async fn keys(store: &dyn Store, table: &str) -> std::result::Result<BTreeSet<Vec<u8>>, Error> {
+async fn keys(store: &dyn Store, table: &str) -> Result<BTreeSet<Vec<u8>>, Error> {
     let rows = store.rows(table, Scan::all()).await?;
     Ok(rows.iter().map(|row| row.key().to_vec()).collect())
 }
 
-/// A store each call to which waits for a permit.
-#[derive(Debug)]
-struct Gated {
-    inner: Arc<dyn Store>,
-    permit: Arc<AtomicBool>,
-}
-
-impl Gated {
-    fn pass(permit: Arc<AtomicBool>) -> impl Future<Output = ()> {
-        poll_fn(move |_| {
-            if permit.swap(false, Ordering::Relaxed) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-    }
-}
-
-#[async_trait]
-impl Store for Gated {
-    fn capability(&self) -> Capability {
-        self.inner.capability()
-    }
-
-    async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
-        Self::pass(Arc::clone(&self.permit)).await;
-        self.inner.apply(table, batch).await
-    }
-
-    async fn split_keys(&self, table: &str) -> Result<Vec<Vec<u8>>> {
-        self.inner.split_keys(table).await
-    }
-
-    fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
-        let (inner, table) = (Arc::clone(&self.inner), table.to_owned());
-        let pass = Self::pass(Arc::clone(&self.permit));
-        stream::once(pass.map(move |()| inner.scan(&table, scan)))
-            .flatten()
-            .boxed()
-    }
-}
-
-/// A process of the test: with each permit it makes one call to the store.
-struct Process {
-    permit: Arc<AtomicBool>,
-    work: Option<BoxFuture<'static, ()>>,
-}
-
-impl Process {
-    fn new<F>(store: &Arc<dyn Store>, work: impl FnOnce(Arc<dyn Store>) -> F) -> Self
-    where
-        F: Future<Output = std::result::Result<(), Error>> + Send + 'static,
-    {
-        let permit = Arc::new(AtomicBool::new(false));
-        let gated = Gated {
-            inner: Arc::clone(store),
-            permit: Arc::clone(&permit),
-        };
-        let work = work(Arc::new(gated));
-        Self {
-            permit,
-            work: Some(work.map(|done| done.unwrap()).boxed()),
-        }
-    }
-
-    fn step(&mut self) {
-        self.permit.store(true, Ordering::Relaxed);
-        let waker = noop_waker();
-        if let Some(work) = &mut self.work
-            && work.poll_unpin(&mut Context::from_waker(&waker)).is_ready()
-        {
-            self.work = None;
-        }
-    }
-}
-
-async fn write(
-    store: Arc<dyn Store>,
-    process: String,
-    batches: u8,
-) -> std::result::Result<(), Error> {
+async fn write(store: Arc<dyn Store>, process: String, batches: u8) -> Result<(), Error> {
     let marker = Marker::new(Arc::clone(&store), process.as_str());
     for batch in 0..batches {
         marker.mark(&hours(1)).await?;
@@ -158,7 +68,7 @@ async fn aggregate(
     store: Arc<dyn Store>,
     process: String,
     aggregated: Aggregated,
-) -> std::result::Result<(), Error> {
+) -> Result<(), Error> {
     let (seen, epoch) = take_up(&*store, &process).await?;
     if !seen.is_empty() {
         let events = keys(&*store, EVENTS).await?;
@@ -169,7 +79,7 @@ async fn aggregate(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Two write and three aggregate, their calls to the store in any order: an event that nobody has aggregated is of a marked hour.
     #[test]
@@ -191,7 +101,7 @@ proptest! {
             for number in order.into_iter().chain(rest) {
                 processes[number].step();
             }
-            assert!(processes.iter().all(|process| process.work.is_none()));
+            assert!(processes.iter().all(Process::is_done));
             if marks(&*store).await.unwrap().is_empty() {
                 let events = keys(&*store, EVENTS).await.unwrap();
                 assert_eq!(*aggregated.lock().unwrap(), events);

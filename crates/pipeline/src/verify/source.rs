@@ -209,7 +209,7 @@ fn read(
         Relation::Other => return Err("its source is not what it was".to_owned()),
     };
     let mut chunks = prepared.open().map_err(|error| error.to_string())?;
-    let file = OpenFile::new(&mut prepared, ledger, true, true);
+    let file = OpenFile::new(0, &prepared, ledger.clone(), true, true);
     let mut sampled = Sample::new(sample);
     let mut seen = Seen::new(DUPLICATE_WINDOW);
     // What cannot be read is beyond what the ledger counts.

@@ -621,7 +621,7 @@ async fn a_replay_writes_each_source_about_once() {
     let written = watched.seen().rows[table::STATE];
     assert!((SOURCES..SOURCES + 20).contains(&written), "{written} rows");
     let run = rowmill_pipeline::run(&*store, "replay").await.unwrap();
-    assert_eq!(run.files.len() as u64, SOURCES);
+    assert_eq!(run.file_count(), SOURCES);
     assert_eq!(run.ledger, report.ledger);
     prove(&stages, &store).await;
 }

@@ -85,7 +85,7 @@ async fn a_file_that_is_done_is_left_unless_again() {
 
     let second = world.ingest(&[&path], |_| ()).await;
     let done = Standing::Done {
-        run: "run 1".to_owned(),
+        run: "run 1".into(),
         other_config: false,
     };
     assert_eq!(*standing(&second), done);
@@ -240,7 +240,7 @@ async fn too_many_rejects_stop_a_run_and_a_higher_limit_takes_it_up() {
         })
         .await;
     assert!(
-        matches!(standing(&report), Standing::Resumed { run, position } if run == "run 1" && *position > 0)
+        matches!(standing(&report), Standing::Resumed { run, position } if **run == *"run 1" && *position > 0)
     );
     assert_eq!((report.stopped, report.ledger.read), (None, 20_000));
     let done = run(&*world.store, "run 1").await.unwrap();

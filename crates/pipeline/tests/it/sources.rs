@@ -53,6 +53,44 @@ fn directories_are_read_in_order_and_what_is_left_out_is_counted() {
     assert_eq!(found.left_out, 2);
 }
 
+/// Links that lead back, to themselves, or to nothing are named, and everything else is read, each file once.
+#[cfg(unix)]
+#[test]
+fn links_that_lead_nowhere_are_left_out() {
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    std::fs::create_dir_all(root.join("b/deep")).unwrap();
+    for name in ["a.jsonl", "b/b.jsonl", "b/deep/c.jsonl"] {
+        std::fs::write(root.join(name), "").unwrap();
+    }
+    symlink(&root, root.join("b/deep/loop")).unwrap();
+    symlink(&root, root.join("b/loop")).unwrap();
+    symlink("own.jsonl", root.join("own.jsonl")).unwrap();
+    symlink("missing.jsonl", root.join("nothing.jsonl")).unwrap();
+    symlink(root.join("a.jsonl"), root.join("b/same.jsonl")).unwrap();
+    let root = root.display().to_string();
+    let short = |name: &String| name[root.len()..].to_owned();
+    for pattern in ["", "/**/*.jsonl", "/**/[abc].jsonl"] {
+        let argument = format!("{root}{pattern}");
+        let found = Inputs::find(&[argument], None).unwrap();
+        let mut names: Vec<_> = found.iter().map(|input| short(&input.name)).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            ["/a.jsonl", "/b/b.jsonl", "/b/deep/c.jsonl"],
+            "{pattern}"
+        );
+        let mut links: Vec<_> = found.broken_links.iter().map(short).collect();
+        links.sort_unstable();
+        let expected = ["/b/deep/loop", "/b/loop", "/nothing.jsonl", "/own.jsonl"];
+        assert_eq!(links, expected, "{pattern}");
+    }
+    let none = Inputs::find(&[format!("{root}/no/**/*.jsonl")], None);
+    assert!(none.unwrap_err().to_string().contains("no file matches"));
+}
+
 /// The same file as it is, packed, packed without saying so in its name, and in parts: the same rows.
 #[tokio::test(flavor = "multi_thread")]
 async fn compression_is_told_by_content() {

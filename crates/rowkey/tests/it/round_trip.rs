@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use rowmill_rowkey::{
     AggregateKey, DeadLetterKey, DimensionValue, ErrorKind, FactKey, FileKey, KEY_BYTES_MAX,
-    PART_BYTES_MAX, Part, PendingKey, ResolvedKey, RunKey, TimelineKey, Timestamp,
+    PART_BYTES_MAX, Part, PastLedgerKey, PendingKey, ResolvedKey, RunFilesKey, RunKey, TimelineKey,
+    Timestamp,
 };
 
 use crate::strategies::{date, part, timestamp};
@@ -52,6 +53,12 @@ proptest! {
         let bytes = file.encode().unwrap();
         prop_assert!(FileKey::all().contains(&bytes));
         prop_assert_eq!(FileKey::decode(&bytes).unwrap(), file);
+        let run = source.as_str().into();
+        let past = PastLedgerKey { source: source.as_str().into(), run };
+        let bytes = past.encode().unwrap();
+        prop_assert!(PastLedgerKey::all().contains(&bytes) && !FileKey::all().contains(&bytes));
+        let page = RunFilesKey { run: source.as_str().into(), page: 7 }.encode().unwrap();
+        prop_assert!(page.ends_with(b"#0000000007") && !FileKey::all().contains(&page));
         let pending = PendingKey(time.hour());
         prop_assert_eq!(PendingKey::decode(&pending.encode()).unwrap(), pending);
         let run = RunKey(source.as_str().into());
