@@ -8,6 +8,9 @@ use std::ops::ControlFlow;
 use crate::chunk::Defect;
 use crate::splitter::{Lines, Span, Splitter};
 
+/// The deepest indentation at which lines are told to be alike while the rest of an overlong record is skipped.
+const INDENT_MAX: usize = 1_000;
+
 /// Splits where the brackets of a document, or of an array's element, close.
 #[derive(Debug)]
 pub(crate) struct DocumentSplitter {
@@ -18,8 +21,8 @@ pub(crate) struct DocumentSplitter {
     scan: Scan,
     /// How much of the buffer was looked at already; less than that only between records.
     seen: usize,
-    /// Whether the record at hand was too long and its rest is being skipped.
-    skipping: bool,
+    /// Of a record that was too long, while its rest is being skipped: the spaces before it on its line.
+    skipping: Option<usize>,
     record_bytes_max: usize,
     work: u64,
 }
@@ -104,7 +107,7 @@ impl DocumentSplitter {
             place: Place::Start,
             scan: Scan::default(),
             seen: 0,
-            skipping: false,
+            skipping: None,
             record_bytes_max,
             work: 0,
         }
@@ -159,7 +162,7 @@ impl DocumentSplitter {
                 }
                 Some(includes) => {
                     // A record is never empty, whatever ends it; what is left of an overlong one may be.
-                    let is_empty = at == start && !self.skipping;
+                    let is_empty = at == start && self.skipping.is_none();
                     let end = at + usize::from(includes || is_empty);
                     return (Some(End::Closed(end)), at);
                 }
@@ -177,7 +180,7 @@ impl DocumentSplitter {
         defect: Option<Defect>,
         spans: &mut Vec<Span>,
     ) {
-        let is_rest = std::mem::take(&mut self.skipping);
+        let is_rest = self.skipping.take().is_some();
         let stray = match self.place {
             Place::AfterElement | Place::AfterArray => true,
             Place::Elements { .. } => !is_rest && matches!(bytes[start], b',' | b']' | b'}'),
@@ -300,23 +303,21 @@ impl DocumentSplitter {
         last: bool,
         spans: &mut Vec<Span>,
     ) -> ControlFlow<usize, usize> {
+        if let Some(indent) = self.skipping {
+            return self.rest_of_record(bytes, start, last, indent, spans);
+        }
         let end_max = start.saturating_add(self.record_bytes_max);
-        let is_cut = !self.skipping && bytes.len() > end_max;
+        let is_cut = bytes.len() > end_max;
         let window = if is_cut { &bytes[..end_max] } else { bytes };
         match self.record_end(window, start) {
-            Some(End::Unclosed(end)) if !self.skipping => {
+            Some(End::Unclosed(end)) => {
                 ControlFlow::Continue(self.recover(&bytes[..end], start, spans))
             }
-            Some(End::Closed(end) | End::Unclosed(end)) => {
+            Some(End::Closed(end)) => {
                 self.push(bytes, start, end, None, spans);
                 ControlFlow::Continue(end)
             }
             None if is_cut => ControlFlow::Continue(self.overlong_record(window, start, spans)),
-            None if self.skipping => {
-                self.pass(&bytes[start..]);
-                self.seen = 0;
-                ControlFlow::Break(bytes.len())
-            }
             None if last => ControlFlow::Continue(self.last_record(bytes, start, spans)),
             None => {
                 self.seen = bytes.len() - start;
@@ -338,9 +339,45 @@ impl DocumentSplitter {
             line: self.lines.current(),
             defect: Some(Defect::TooLong { bytes_max }),
         });
+        self.skipping = Some(self.indent);
         self.pass(&window[start..]);
-        self.skipping = true;
         window.len()
+    }
+
+    /// Skips what is left of an overlong record: to its end, or to the next line that starts as it does, because it may not be closed.
+    fn rest_of_record(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        last: bool,
+        indent: usize,
+        spans: &mut Vec<Span>,
+    ) -> ControlFlow<usize, usize> {
+        self.work += (bytes.len() - start) as u64;
+        let alike = first_alike(bytes, start, indent);
+        let limit = match alike {
+            Some(Alike::Starts(line)) => line,
+            Some(Alike::May(line_break)) if !last => line_break,
+            _ => bytes.len(),
+        };
+        match self.record_end(&bytes[..limit], start) {
+            Some(End::Closed(end) | End::Unclosed(end)) => {
+                self.push(bytes, start, end, None, spans);
+                ControlFlow::Continue(end)
+            }
+            None if matches!(alike, Some(Alike::Starts(_))) => {
+                self.push(bytes, start, limit, None, spans);
+                if self.in_array() {
+                    self.place = Place::Elements { after_comma: true };
+                }
+                ControlFlow::Continue(limit)
+            }
+            None => {
+                self.pass(&bytes[start..limit]);
+                self.seen = 0;
+                ControlFlow::Break(limit)
+            }
+        }
     }
 
     /// A record that the end of the file ends.
@@ -358,12 +395,41 @@ impl DocumentSplitter {
     }
 }
 
+/// A line that starts as a record does.
+#[derive(Debug, Clone, Copy)]
+enum Alike {
+    /// The line starts here.
+    Starts(usize),
+    /// The line after this break may, if more bytes come.
+    May(usize),
+}
+
+/// The first line after `start` with an opening brace behind `indent` spaces.
+fn first_alike(bytes: &[u8], start: usize, indent: usize) -> Option<Alike> {
+    if indent > INDENT_MAX {
+        return None;
+    }
+    memchr::memchr_iter(b'\n', &bytes[start..]).find_map(|at| {
+        let line = start + at + 1;
+        let text = &bytes[line..];
+        let spaces = text.iter().take(indent + 1);
+        let spaces = spaces
+            .take_while(|byte| matches!(byte, b' ' | b'\t'))
+            .count();
+        match text.get(spaces) {
+            Some(b'{') if spaces == indent => Some(Alike::Starts(line)),
+            None if spaces <= indent => Some(Alike::May(line - 1)),
+            _ => None,
+        }
+    })
+}
+
 impl Splitter for DocumentSplitter {
     fn split(&mut self, bytes: &[u8], last: bool, spans: &mut Vec<Span>) -> usize {
         let mut at = 0;
         loop {
             // While a record is open, `seen` lies beyond its start, which is where the buffer starts.
-            let is_open = self.scan.is_started() || self.skipping;
+            let is_open = self.scan.is_started() || self.skipping.is_some();
             if !is_open {
                 match self.next_start(bytes, at) {
                     Ok(start) => at = start,

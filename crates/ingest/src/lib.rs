@@ -23,6 +23,8 @@
 //! | CSV | a row that is not blank, quoted line breaks included | with its row; an unclosed quote with its line |
 //! | JSON | an element of the array, or a document | where its brackets close; if they do not, before the next line that starts like it |
 //!
+//! A record that is longer than [`Options::record_bytes_max`] is cut there, and ends where one that cannot be read does.
+//!
 //! Files compressed with gzip or zstd are told by their content, see [`Compression`].
 //!
 //! Reading on after an unclosed bracket or quote means guessing where the next record starts. It is done only once the

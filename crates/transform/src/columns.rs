@@ -1,5 +1,6 @@
 //! What the columns of one CSV file mean, resolved from its header once.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use rowmill_model::Pipeline;
@@ -33,12 +34,11 @@ impl Columns {
             resolved: header.iter().enumerate().map(resolve).collect(),
         };
         columns.check_collisions(pipeline, targets, header)?;
-        let filled = |target: &Target| {
-            columns
-                .resolved
-                .iter()
-                .any(|column| column.targets.contains(target))
-        };
+        let mut is_filled = vec![false; targets.len()];
+        for target in columns.resolved.iter().flat_map(|column| &column.targets) {
+            is_filled[target.0] = true;
+        }
+        let filled = |target: &Target| is_filled[target.0];
         let mut missing: Vec<String> = Vec::new();
         for (path, target) in targets.paths() {
             let needed = targets
@@ -69,7 +69,7 @@ impl Columns {
         targets: &Targets,
         header: &[&str],
     ) -> Result<(), HeaderError> {
-        let mut stored: Vec<(&str, &str)> = Vec::new();
+        let mut stored: HashMap<&str, &str> = HashMap::new();
         for (column, name) in self.resolved.iter().zip(header) {
             let fields = column
                 .targets
@@ -79,14 +79,13 @@ impl Columns {
                 .map(|index| pipeline.fields[index].name.as_str())
                 .chain(column.unknown.as_deref());
             for field in names {
-                if let Some((_, first)) = stored.iter().find(|(other, _)| *other == field) {
+                if let Some(first) = stored.insert(field, name) {
                     return Err(HeaderError::Collision {
-                        first: (*first).to_owned(),
+                        first: first.to_owned(),
                         second: (*name).to_owned(),
                         field: field.to_owned(),
                     });
                 }
-                stored.push((field, name));
             }
         }
         Ok(())

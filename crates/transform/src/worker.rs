@@ -20,6 +20,9 @@ use crate::transformer::Transformer;
 /// How many names a worker remembers the meaning of.
 const NAMES_MAX: usize = 4_096;
 
+/// How many fields of a record that the schema does not name are found fault with. A record may have a million of them.
+const UNKNOWN_FINDINGS_MAX: usize = 100;
+
 /// What became of a record.
 #[derive(Debug)]
 pub struct Outcome<'a> {
@@ -37,6 +40,10 @@ pub struct Worker<'t, 'a> {
     transformer: &'t Transformer,
     /// The record at hand: a raw value for each slot.
     slots: Vec<Raw<'a>>,
+    /// The slots with more than one value: each is one finding, however many values there are.
+    collided: Vec<Target>,
+    /// The names without a slot that came more than once, each once.
+    repeated: Vec<Cow<'a, str>>,
     unknown: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     findings: Vec<Finding>,
     names: Names<'a>,
@@ -48,6 +55,8 @@ impl<'t, 'a> Worker<'t, 'a> {
         Self {
             transformer,
             slots: vec![Raw::Absent; transformer.targets.len()],
+            collided: Vec::new(),
+            repeated: Vec::new(),
             unknown: Vec::new(),
             findings: Vec::new(),
             names: Names::default(),
@@ -100,7 +109,11 @@ impl<'t, 'a> Worker<'t, 'a> {
 
     fn member(&mut self, names: &mut Names<'a>, name: Cow<'a, str>, value: &'a str) {
         match names.find(&name) {
-            Some(at) if names.comes_again(at) => self.repeated(&name, &names.known[at].1),
+            Some(at) if names.comes_again(at) => {
+                if names.comes_again_first(at) {
+                    self.repeated(&name, &names.known[at].1);
+                }
+            }
             Some(at) => self.assign(&names.known[at].1, value),
             None => {
                 let resolved = self.transformer.targets.resolve(&name, None);
@@ -120,9 +133,7 @@ impl<'t, 'a> Worker<'t, 'a> {
             (None, false) if resolved.targets.is_empty() => name.to_owned(),
             _ => return,
         };
-        let message = "the record has the name twice";
-        self.findings
-            .push(Finding::reject(Reason::Collision, subject, message));
+        self.repeated.push(Cow::Owned(subject));
     }
 
     fn assign(&mut self, resolved: &Resolved, value: &'a str) {
@@ -181,7 +192,12 @@ impl<'t, 'a> Worker<'t, 'a> {
         }
     }
 
+    /// Finds fault with a slot once, however many values there are for it.
     fn collide(&mut self, target: Target) {
+        if self.collided.contains(&target) {
+            return;
+        }
+        self.collided.push(target);
         let name = self.target_name(target);
         let message = "the record has two values for it";
         self.findings
@@ -203,12 +219,21 @@ impl<'t, 'a> Worker<'t, 'a> {
 
     fn reset(&mut self) {
         self.slots.fill(Raw::Absent);
+        self.collided.clear();
+        self.repeated.clear();
         self.unknown.clear();
         self.findings.clear();
     }
 
     /// Converts the slots, and empties them for the next record.
     fn finish(&mut self, place: Place<'_>) -> Outcome<'a> {
+        self.collided.clear();
+        let repeated = std::mem::take(&mut self.repeated);
+        self.reject_names(
+            Reason::Collision,
+            &repeated,
+            "the record has the name twice",
+        );
         let user_id = self.user_id();
         let timestamp = self.timestamp();
         let event_type = self.take_text(Target::EVENT_TYPE);
@@ -363,31 +388,35 @@ impl<'t, 'a> Worker<'t, 'a> {
             return unknown;
         }
         if pipeline.unknown == Unknown::Reject {
-            for (name, _) in unknown.drain(..) {
-                let message = "the schema does not name it";
-                self.findings.push(Finding::reject(
-                    Reason::UnknownField,
-                    name.into_owned(),
-                    message,
-                ));
-            }
+            let names: Vec<_> = unknown.drain(..).map(|(name, _)| name).collect();
+            let message = "the schema does not name it";
+            self.reject_names(Reason::UnknownField, &names, message);
             return unknown;
         }
         unknown.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let is_collision = |at: usize, name: &str, unknown: &[(Cow<'_, str>, Cow<'_, str>)]| {
-            (at > 0 && unknown[at - 1].0 == name) || pipeline.field_index(name).is_some()
-        };
-        for at in 0..unknown.len() {
-            if is_collision(at, &unknown[at].0, &unknown) {
-                let message = "two names of the record are this field once folded";
-                self.findings.push(Finding::reject(
-                    Reason::Collision,
-                    unknown[at].0.to_string(),
-                    message,
-                ));
-            }
-        }
+        let is_repeated = |at: usize| at > 0 && unknown[at - 1].0 == unknown[at].0;
+        let mut names: Vec<_> = (0..unknown.len())
+            .filter(|at| is_repeated(*at) || pipeline.field_index(&unknown[*at].0).is_some())
+            .map(|at| unknown[at].0.clone())
+            .collect();
+        names.dedup();
+        let message = "two names of the record are this field once folded";
+        self.reject_names(Reason::Collision, &names, message);
         unknown
+    }
+
+    /// Finds fault with the first of these fields, and with all others together.
+    fn reject_names(&mut self, reason: Reason, names: &[Cow<'a, str>], message: &str) {
+        let (first, rest) = names.split_at(names.len().min(UNKNOWN_FINDINGS_MAX));
+        for name in first {
+            let finding = Finding::reject(reason, name.to_string(), message);
+            self.findings.push(finding);
+        }
+        if let Some(name) = rest.first() {
+            let message = format!("{message}; the same of {} names in all", names.len());
+            let finding = Finding::reject(reason, name.to_string(), message);
+            self.findings.push(finding);
+        }
     }
 
     fn derive(&mut self, event: &mut Event<'a>) {
@@ -425,6 +454,8 @@ struct Names<'a> {
     followers: Vec<usize>,
     /// Of each known name, the last record that had it.
     records: Vec<u64>,
+    /// Of each known name, the last record that had it again.
+    repeats: Vec<u64>,
     /// The number of the record at hand.
     record: u64,
     last: usize,
@@ -452,6 +483,11 @@ impl<'a> Names<'a> {
         std::mem::replace(&mut self.records[at], self.record) == self.record
     }
 
+    /// Whether it is the first time that the record has this name again.
+    fn comes_again_first(&mut self, at: usize) -> bool {
+        std::mem::replace(&mut self.repeats[at], self.record) != self.record
+    }
+
     fn insert(&mut self, name: Cow<'a, str>, resolved: Resolved) {
         if self.known.len() < NAMES_MAX {
             let at = self.known.len();
@@ -462,6 +498,7 @@ impl<'a> Names<'a> {
             self.known.push((name, resolved));
             self.followers.push(0);
             self.records.push(self.record);
+            self.repeats.push(0);
             self.last = at;
         }
     }

@@ -171,6 +171,17 @@ fn what_follows_an_overlong_record_is_read() {
     check(Format::Json, "[12345678,5]", &["12345678", "5"]);
     check(Format::Json, "[[{\"a\":1}],5]", &["[{\"a\":1}", "5"]);
     check(Format::Json, "[{\"a\":12]", &["{\"a\":12"]);
+    // An overlong record that is not closed ends before the next line that starts as it does.
+    check(
+        Format::Json,
+        "{\"a\":\"123\n{\"b\":2}\n{\"b\":3}",
+        &["{\"a\":\"12", "{\"b\":2}", "{\"b\":3}"],
+    );
+    check(
+        Format::Json,
+        "[\n  {\"a\":[[1,2,\n    {}\n  {\"b\":2},\n  {\"b\":3}\n]",
+        &["{\"a\":[[1", "{\"b\":2}", "{\"b\":3}"],
+    );
 }
 
 #[test]

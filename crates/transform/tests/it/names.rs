@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rowmill_transform::stored_name;
 
-use crate::{csv, event, findings, json, transformer};
+use crate::{PLACE, csv, event, findings, json, transformer};
 
 #[test]
 fn names_fold_to_snake_case() {
@@ -66,6 +66,53 @@ fn names_that_collide_are_an_error() {
     assert_eq!(
         error.to_string(),
         "the columns `Extra Field` and `extraField` are both the field `extra_field`"
+    );
+}
+
+/// A record of a few bytes for each of its members does not become a finding for each of them.
+#[test]
+fn many_members_are_few_findings() {
+    let check = |unknown: &str, members: &str, expected: usize| {
+        let transformer = transformer(&format!(
+            "level = {{ type = 'string' }}\nunknown = '{unknown}'"
+        ));
+        let text = format!(r#"{{"userId":"1","ts":0{members}}}"#);
+        let mut worker = transformer.worker();
+        let found = findings(&worker.json(&text, PLACE));
+        assert_eq!(found.len(), expected, "{:?}", found.last());
+        let next = worker.json(r#"{"userId":"1","ts":0,"level":"a"}"#, PLACE);
+        assert_eq!(findings(&next), Vec::<String>::new());
+        found.last().cloned().unwrap_or_default()
+    };
+    check("keep", &r#","level":"a""#.repeat(1_000), 1);
+    check("keep", &r#","extra":1"#.repeat(1_000), 1);
+    let different: String = (0..1_000)
+        .map(|number| format!(r#","x{number}":1"#))
+        .collect();
+    check("keep", &different, 0);
+    let last = check("reject", &different, 101);
+    assert_eq!(
+        last,
+        "unknown_field x100: the schema does not name it; the same of 1000 names in all"
+    );
+    check("keep", &different.repeat(2), 101);
+}
+
+/// A header of 200,000 names is read; when each was compared with all before it, this took minutes.
+#[test]
+fn a_wide_header_is_compared_once() {
+    let transformer = transformer("level = { type = 'string' }");
+    let names: Vec<_> = (0..200_000)
+        .map(|number| format!("column {number}"))
+        .collect();
+    let mut header = vec!["userId", "ts", "Level"];
+    header.extend(names.iter().map(String::as_str));
+    assert_eq!(transformer.columns(&header).unwrap().len(), header.len());
+    header.push("Column 7");
+    let error = transformer.columns(&header).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the columns `column 7` and `Column 7` are both the field `column_7`"
     );
 }
 
