@@ -353,31 +353,55 @@ impl DocumentSplitter {
         indent: usize,
         spans: &mut Vec<Span>,
     ) -> ControlFlow<usize, usize> {
-        self.work += (bytes.len() - start) as u64;
-        let alike = first_alike(bytes, start, indent);
-        let limit = match alike {
-            Some(Alike::Starts(line)) => line,
-            Some(Alike::May(line_break)) if !last => line_break,
-            _ => bytes.len(),
-        };
-        match self.record_end(&bytes[..limit], start) {
-            Some(End::Closed(end) | End::Unclosed(end)) => {
+        let mut line = start;
+        loop {
+            let (line_break, next) = self.line_break(bytes, line);
+            line = next;
+            if let Some(End::Closed(end) | End::Unclosed(end)) =
+                self.record_end(&bytes[..line], start)
+            {
                 self.push(bytes, start, end, None, spans);
-                ControlFlow::Continue(end)
+                return ControlFlow::Continue(end);
             }
-            None if matches!(alike, Some(Alike::Starts(_))) => {
-                self.push(bytes, start, limit, None, spans);
-                if self.in_array() {
-                    self.place = Place::Elements { after_comma: true };
+            // A line of which too little has come is left for when there is more, with the line break before it.
+            let used = match line_break.map(|at| (at, starts_alike(&bytes[line..], indent))) {
+                Some((_, Some(false))) => continue,
+                None if line < bytes.len() => continue,
+                Some((_, Some(true))) => {
+                    return ControlFlow::Continue(self.end_before(bytes, start, line, spans));
                 }
-                ControlFlow::Continue(limit)
-            }
-            None => {
-                self.pass(&bytes[start..limit]);
-                self.seen = 0;
-                ControlFlow::Break(limit)
-            }
+                Some((at, None)) if !last => at,
+                _ => bytes.len(),
+            };
+            self.pass(&bytes[start..used]);
+            self.seen = line.saturating_sub(used);
+            return ControlFlow::Break(used);
         }
+    }
+
+    /// The next line break, and up to where it was looked for: no further than a record is long, or it would be done again for the next one.
+    fn line_break(&mut self, bytes: &[u8], from: usize) -> (Option<usize>, usize) {
+        let piece = from.saturating_add(self.record_bytes_max.max(1));
+        let piece = piece.min(bytes.len());
+        let line_break = memchr::memchr(b'\n', &bytes[from..piece]).map(|at| from + at);
+        let to = line_break.map_or(piece, |at| at + 1);
+        self.work += (to - from) as u64;
+        (line_break, to)
+    }
+
+    /// Ends the rest of an overlong record before a line that starts as it does.
+    fn end_before(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        line: usize,
+        spans: &mut Vec<Span>,
+    ) -> usize {
+        self.push(bytes, start, line, None, spans);
+        if self.in_array() {
+            self.place = Place::Elements { after_comma: true };
+        }
+        line
     }
 
     /// A record that the end of the file ends.
@@ -395,33 +419,17 @@ impl DocumentSplitter {
     }
 }
 
-/// A line that starts as a record does.
-#[derive(Debug, Clone, Copy)]
-enum Alike {
-    /// The line starts here.
-    Starts(usize),
-    /// The line after this break may, if more bytes come.
-    May(usize),
-}
-
-/// The first line after `start` with an opening brace behind `indent` spaces.
-fn first_alike(bytes: &[u8], start: usize, indent: usize) -> Option<Alike> {
+/// Whether a line has an opening brace behind `indent` spaces; none if too little of it is there.
+fn starts_alike(line: &[u8], indent: usize) -> Option<bool> {
     if indent > INDENT_MAX {
-        return None;
+        return Some(false);
     }
-    memchr::memchr_iter(b'\n', &bytes[start..]).find_map(|at| {
-        let line = start + at + 1;
-        let text = &bytes[line..];
-        let spaces = text.iter().take(indent + 1);
-        let spaces = spaces
-            .take_while(|byte| matches!(byte, b' ' | b'\t'))
-            .count();
-        match text.get(spaces) {
-            Some(b'{') if spaces == indent => Some(Alike::Starts(line)),
-            None if spaces <= indent => Some(Alike::May(line - 1)),
-            _ => None,
-        }
-    })
+    let is_space = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let spaces = line.iter().take(indent + 1).take_while(is_space).count();
+    match line.get(spaces) {
+        None if spaces <= indent => None,
+        byte => Some(spaces == indent && byte == Some(&b'{')),
+    }
 }
 
 impl Splitter for DocumentSplitter {
