@@ -140,7 +140,7 @@ fn a_name_that_comes_twice_is_an_error_whatever_its_values() {
             ),
         ] {
             let text = format!(r#"{{"userId":"1","ts":0,{text}}}"#);
-            let found = findings(&worker.json(text.clone().leak(), crate::PLACE));
+            let found = findings(&worker.json(text.clone().leak(), PLACE));
             let collisions = found.iter().filter(|found| found.starts_with("collision "));
             let collisions: Vec<_> = collisions.collect();
             assert_eq!(collisions.len(), 1, "{text}: {found:?}");
@@ -153,7 +153,7 @@ fn a_name_that_comes_twice_is_an_error_whatever_its_values() {
     // The next record may have it again.
     for _ in 0..2 {
         let good = r#"{"userId":"1","ts":0,"level":"a","extra":1}"#;
-        assert!(findings(&worker.json(good, crate::PLACE)).is_empty());
+        assert!(findings(&worker.json(good, PLACE)).is_empty());
     }
 }
 
