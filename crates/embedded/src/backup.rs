@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 
 use rowmill_store::{Error, ErrorKind, Result};
 
+use crate::check::stopped;
 use crate::folder::{
     self, CURRENT, ENGINE_FORMAT, ENGINE_LOCK, ENGINE_VERSION, KEYSPACES, LOCK, PROGRESS, State,
     TABLES, TableFile, copy_prefix, create_private, damaged, io_error, journal_records,
@@ -30,8 +31,13 @@ pub struct BackupReport {
 impl EmbeddedStore {
     /// Copies the store in `folder`, which nobody writes to, to the folder `to`, which must not exist or be empty.
     ///
-    /// Every table file is compared with its checksum on the way: of a damaged store there is no backup.
-    pub fn back_up_folder(folder: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<BackupReport> {
+    /// Every table file is compared with its checksum on the way: of a damaged store there is no backup. Nothing is left of one that
+    /// is to stop.
+    pub fn back_up_folder(
+        folder: impl AsRef<Path>,
+        to: impl AsRef<Path>,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<BackupReport> {
         let folder = folder.as_ref();
         folder::Record::read(folder)?;
         let _lock = folder::lock_shared(folder)?;
@@ -45,7 +51,13 @@ impl EmbeddedStore {
             .trees
             .keys()
             .filter(|id| !parts.record.keyspaces.contains_key(id));
-        copy(folder, to.as_ref(), &names, &others.copied().collect())
+        copy(
+            folder,
+            to.as_ref(),
+            &names,
+            &others.copied().collect(),
+            is_stopped,
+        )
     }
 
     /// Copies this store, as it is now, to the folder `to`, which must not exist or be empty. Writers wait meanwhile.
@@ -54,12 +66,14 @@ impl EmbeddedStore {
         self.blocking(move |inner| {
             let held = match &inner.access {
                 Access::Writing(held) => held,
-                Access::Reading { folder, .. } => return Self::back_up_folder(folder, to),
+                Access::Reading { folder, .. } => {
+                    return Self::back_up_folder(folder, to, &|| false);
+                }
             };
             let _catalog = inner.catalog.lock().unwrap_or_else(PoisonError::into_inner);
             let tables = inner.tables.read().unwrap_or_else(PoisonError::into_inner);
             let _paused: Vec<_> = tables.values().map(|table| table.pause()).collect();
-            copy(held.path(), &to, &held.names(), &BTreeSet::new())
+            copy(held.path(), &to, &held.names(), &BTreeSet::new(), &|| false)
         })
         .await
     }
@@ -73,6 +87,7 @@ fn copy(
     to: &Path,
     names: &BTreeMap<u64, String>,
     others: &BTreeSet<u64>,
+    is_stopped: &dyn Fn() -> bool,
 ) -> Result<BackupReport> {
     let failed = |error: std::io::Error| io_error("writing a backup to", to, &error);
     if to
@@ -95,7 +110,7 @@ fn copy(
     copy_journals(from, place, &mut report)?;
     make_private_dir(&place.join(KEYSPACES)).map_err(failed)?;
     for keyspace in names.keys().chain(others) {
-        copy_tree(from, place, *keyspace, &mut report)?;
+        copy_tree(from, place, *keyspace, &mut report, is_stopped)?;
     }
     for name in [ENGINE_LOCK, LOCK, PROGRESS] {
         create_private(&place.join(name)).map_err(failed)?;
@@ -146,14 +161,20 @@ fn copy_journals_once(from: &Path, to: &Path, report: &mut BackupReport) -> Resu
     Ok(())
 }
 
-fn copy_tree(from: &Path, to: &Path, keyspace: u64, report: &mut BackupReport) -> Result<()> {
+fn copy_tree(
+    from: &Path,
+    to: &Path,
+    keyspace: u64,
+    report: &mut BackupReport,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<()> {
     let failed = |error: std::io::Error| io_error("writing a backup to", to, &error);
     let place = Path::new(KEYSPACES).join(keyspace.to_string());
     make_private_dir(&to.join(&place)).map_err(failed)?;
     make_private_dir(&to.join(&place).join(TABLES)).map_err(failed)?;
     let mut copied = BTreeMap::new();
     for attempt in 1..=ATTEMPTS {
-        match copy_tree_once(from, to, keyspace, &mut copied) {
+        match copy_tree_once(from, to, keyspace, &mut copied, is_stopped) {
             Ok(()) => break,
             // The engine merged it into another, and another manifest names that.
             Err(error) if error.kind() == ErrorKind::Corrupt && attempt < ATTEMPTS => {}
@@ -171,6 +192,7 @@ fn copy_tree_once(
     to: &Path,
     keyspace: u64,
     copied: &mut BTreeMap<u64, u64>,
+    is_stopped: &dyn Fn() -> bool,
 ) -> Result<()> {
     let failed = |error: std::io::Error| io_error("writing a backup to", to, &error);
     let place = Path::new(KEYSPACES).join(keyspace.to_string());
@@ -182,6 +204,9 @@ fn copy_tree_once(
         return Err(damaged(from, "its manifests come and go"));
     }
     for table in &tree.tables {
+        if is_stopped() {
+            return Err(stopped());
+        }
         if let Entry::Vacant(place_of) = copied.entry(table.id) {
             let name = place.join(TABLES).join(table.id.to_string());
             place_of.insert(copy_table(from, to, &name, *table)?);

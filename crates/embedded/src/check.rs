@@ -46,8 +46,12 @@ pub struct Damage {
 impl EmbeddedStore {
     /// Reads every block of every table file and every entry of the store in `folder`, and changes nothing.
     ///
-    /// Goes on after damage, which it gives to `each`.
-    pub fn check(folder: impl AsRef<Path>, each: &mut dyn FnMut(Damage)) -> Result<CheckReport> {
+    /// Goes on after damage, which it gives to `each`, until there is nothing more or it is to stop.
+    pub fn check(
+        folder: impl AsRef<Path>,
+        is_stopped: &dyn Fn() -> bool,
+        each: &mut dyn FnMut(Damage),
+    ) -> Result<CheckReport> {
         let folder = folder.as_ref();
         let record = Record::read(folder)?;
         let _lock = folder::lock_shared(folder)?;
@@ -56,6 +60,7 @@ impl EmbeddedStore {
             names: names(&record),
             damaged_keyspaces: BTreeSet::new(),
             report: CheckReport::default(),
+            is_stopped,
             each,
         };
         for keyspace in record.keyspaces.keys() {
@@ -87,6 +92,7 @@ struct Check<'a> {
     names: BTreeMap<u64, String>,
     damaged_keyspaces: BTreeSet<u64>,
     report: CheckReport,
+    is_stopped: &'a dyn Fn() -> bool,
     each: &'a mut dyn FnMut(Damage),
 }
 
@@ -116,6 +122,9 @@ impl Check<'_> {
             Err(error) => return self.found(Some(keyspace), error),
         };
         for table in &tree.tables {
+            if (self.is_stopped)() {
+                return Err(stopped());
+            }
             self.file(keyspace, *table)?;
         }
         Ok(())
@@ -191,6 +200,9 @@ impl Check<'_> {
             } else {
                 self.keyspace(&keyspace);
             }
+            if (self.is_stopped)() {
+                return Err(stopped());
+            }
         }
         Ok(())
     }
@@ -199,6 +211,9 @@ impl Check<'_> {
     fn keyspace(&mut self, keyspace: &Keyspace) {
         let is_table = keyspace.name().starts_with("table.");
         for guard in keyspace.iter() {
+            if (self.is_stopped)() {
+                return;
+            }
             match guard.into_inner() {
                 Ok((key, value)) => self.entry(keyspace.id(), is_table, &key, &value.into()),
                 Err(error) => {
@@ -215,6 +230,9 @@ impl Check<'_> {
         let is_table = keyspace.name().starts_with("table.");
         for table in keyspace.tree.current_version().iter_tables() {
             for entry in table.iter().map_while(std::result::Result::ok) {
+                if (self.is_stopped)() {
+                    return;
+                }
                 let (key, value) = (&entry.key.user_key, entry.value.clone());
                 if !entry.is_tombstone() {
                     self.entry(keyspace.id(), is_table, key, &value.into());
@@ -237,6 +255,11 @@ impl Check<'_> {
             what: "the entry cannot be decoded".to_owned(),
         });
     }
+}
+
+/// The error of work that was to stop.
+pub(crate) fn stopped() -> Error {
+    Error::new(ErrorKind::Unavailable, "stopped before its end")
 }
 
 /// Whether an entry holds a mutation.

@@ -8,6 +8,7 @@ use rowmill_embedded::{BackupReport, CheckReport, Damage, EmbeddedStore};
 use rowmill_model::TABLES;
 use rowmill_store::{Admin, AdminExt as _, ErrorKind, MemoryStore, Meter, Metered, Store};
 
+use crate::control::Control;
 use crate::error::Error;
 
 /// Where a store is: `memory:`, `file:PATH`, or `bigtable://PROJECT/INSTANCE[?app_profile=NAME]`.
@@ -232,11 +233,22 @@ fn embedded_folder(uri: &StoreUri) -> Result<&Path, Error> {
 }
 
 /// Reads every part of the store in a folder, and says what of it is damaged.
-pub fn check_store(uri: &StoreUri, each: &mut dyn FnMut(Damage)) -> Result<CheckReport, Error> {
-    EmbeddedStore::check(embedded_folder(uri)?, each).map_err(unopened)
+pub fn check_store(
+    uri: &StoreUri,
+    control: &Control,
+    each: &mut dyn FnMut(Damage),
+) -> Result<CheckReport, Error> {
+    let checked = EmbeddedStore::check(embedded_folder(uri)?, &|| control.is_stopped(), each);
+    control.check()?;
+    checked.map_err(unopened)
 }
 
 /// Copies the store in a folder to another folder, which is made.
-pub fn back_up_store(uri: &StoreUri, to: &Path) -> Result<BackupReport, Error> {
-    EmbeddedStore::back_up_folder(embedded_folder(uri)?, to).map_err(unopened)
+pub fn back_up_store(uri: &StoreUri, to: &Path, control: &Control) -> Result<BackupReport, Error> {
+    let is_stopped = || control.is_stopped();
+    let copied = EmbeddedStore::back_up_folder(embedded_folder(uri)?, to, &is_stopped);
+    match copied {
+        Err(_) if control.is_stopped() => Err(Error::Interrupted),
+        copied => copied.map_err(unopened),
+    }
 }

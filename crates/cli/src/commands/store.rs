@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::arguments::{BackupArguments, Format, Global, StoreCommand};
 use crate::exit::{ExitStatus, UsageError};
+use crate::job::Job;
 use crate::printer::{Printer, counted, grouped};
 use crate::session;
 
@@ -26,13 +27,18 @@ pub(crate) fn run(
 
 fn check(global: &Global, printer: &mut Printer) -> Result<ExitStatus> {
     let uri = session::uri(global)?;
-    let mut printed = Ok(());
-    let report = check_store(&uri, &mut |damage| {
-        if printed.is_ok() {
-            printed = print(&damage, printer);
-        }
+    let mut output = Ok(());
+    let job = Job::printing("checking the store");
+    let report = job.computing(|control| {
+        let mut print = |damage: Damage| {
+            if output.is_ok() {
+                output = print(&damage, printer);
+            }
+        };
+        Ok(check_store(&uri, control, &mut print)?)
     })?;
-    printed?;
+    drop(job);
+    output?;
     if printer.is_for_people() {
         printer.line(&format!(
             "read {} of {}, and decoded {} entries: {}",
@@ -88,7 +94,10 @@ fn backup(
     arguments: &BackupArguments,
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
-    let report = back_up_store(&session::uri(global)?, &arguments.folder)?;
+    let uri = session::uri(global)?;
+    let job = Job::start("copying the store", printer);
+    let report = job.computing(|control| Ok(back_up_store(&uri, &arguments.folder, control)?))?;
+    drop(job);
     if !printer.is_for_people() {
         printer.json(&json!({"files": report.files, "bytes": report.bytes}))?;
         return Ok(ExitStatus::Done);

@@ -543,7 +543,9 @@ fn a_backup_is_the_store_as_it_was() {
     fill(&store, 2);
     assert!(read(&place).unwrap() == expected);
     assert_eq!(
-        EmbeddedStore::check(&place, &mut |_| ()).unwrap().damaged,
+        EmbeddedStore::check(&place, &|| false, &mut |_| ())
+            .unwrap()
+            .damaged,
         0
     );
     // A backup is never written over.
@@ -555,7 +557,7 @@ fn a_backup_is_the_store_as_it_was() {
     for (state, files, expected) in stores() {
         let from = files.put();
         let place = folder.path().join(state);
-        EmbeddedStore::back_up_folder(from.path(), &place).unwrap();
+        EmbeddedStore::back_up_folder(from.path(), &place, &|| false).unwrap();
         assert_eq!(Files::of(from.path()), files);
         assert!(read(&place).unwrap() == expected, "{state}");
         let store = EmbeddedStore::open(&place).unwrap();
@@ -569,7 +571,8 @@ fn a_check_names_every_damaged_file() {
     let [(_, files, _), _] = stores();
     let is_table = |name: &Path| name.to_string_lossy().contains("/tables/");
     let folder = files.put();
-    let report = EmbeddedStore::check(folder.path(), &mut |damage| panic!("{damage:?}")).unwrap();
+    let report =
+        EmbeddedStore::check(folder.path(), &|| false, &mut |damage| panic!("{damage:?}")).unwrap();
     assert!(report.files > 2 && report.entries > 100, "{report:?}");
     let mut damaged = files.clone();
     for (name, bytes) in &files.0 {
@@ -581,7 +584,8 @@ fn a_check_names_every_damaged_file() {
     }
     let folder = damaged.put();
     let mut found = Vec::new();
-    let report = EmbeddedStore::check(folder.path(), &mut |damage| found.push(damage)).unwrap();
+    let report =
+        EmbeddedStore::check(folder.path(), &|| false, &mut |damage| found.push(damage)).unwrap();
     assert_eq!(report.damaged, found.len() as u64);
     for (name, bytes) in &damaged.0 {
         if files.0[name] != *bytes {
@@ -596,6 +600,12 @@ fn a_check_names_every_damaged_file() {
     }
     // Of a damaged store there is no backup that hides it.
     let to = tempfile::tempdir().unwrap();
-    EmbeddedStore::back_up_folder(folder.path(), to.path()).unwrap_err();
+    EmbeddedStore::back_up_folder(folder.path(), to.path(), &|| false).unwrap_err();
+    assert!(fs::read_dir(to.path()).unwrap().next().is_none());
+    // Nor is anything left of one that is stopped.
+    let folder = files.put();
+    let stopped = to.path().join("stopped");
+    EmbeddedStore::back_up_folder(folder.path(), &stopped, &|| true).unwrap_err();
+    EmbeddedStore::check(folder.path(), &|| true, &mut |_| ()).unwrap_err();
     assert!(fs::read_dir(to.path()).unwrap().next().is_none());
 }
