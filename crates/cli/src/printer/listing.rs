@@ -113,7 +113,9 @@ impl<'a> Listing<'a> {
         // Into memory, because a writer over standard output empties its buffer with its own: a system call a row.
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(fields).map_err(of_csv)?;
-        let record = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
+        let record = writer
+            .into_inner()
+            .map_err(csv::IntoInnerError::into_error)?;
         self.printer.out.write_all(&record)
     }
 

@@ -20,6 +20,9 @@ use crate::{aggregate_pending, generated, ingest_all, memory_store, stages};
 /// A key, and the family, the qualifier and the value of a cell.
 type Foreign<'a> = (Vec<u8>, &'a str, &'a [u8], &'a [u8]);
 
+/// The family, the qualifier and the value of a cell.
+type ForeignCell<'a> = (&'a str, &'a [u8], &'a [u8]);
+
 /// Some rows of each table, and the stages that made them.
 struct Fixture {
     stages: Arc<Stages>,
@@ -85,7 +88,7 @@ impl Fixture {
         differences.into_iter().map(text).collect()
     }
 
-    async fn put(&self, name: &str, key: &[u8], cells: &[(&str, &[u8], &[u8])]) {
+    async fn put(&self, name: &str, key: &[u8], cells: &[ForeignCell<'_>]) {
         let mut batch = MutationBatch::new();
         let mut row = batch.row(key);
         for (family, qualifier, value) in cells {

@@ -324,8 +324,8 @@ async fn durations_without_end_are_no_limit() {
         attempts_max: u32::MAX,
         duration_max: Duration::MAX,
     };
-    let timed = Timeout::new(memory.clone(), Duration::MAX);
-    let throttled = Throttle::new(timed, f64::MIN_POSITIVE);
+    let patient = Timeout::new(memory.clone(), Duration::MAX);
+    let throttled = Throttle::new(patient, f64::MIN_POSITIVE);
     let store = Retry::new(throttled, budget);
     store.apply("t", batch(&["a"])).await.unwrap();
     assert_eq!(store.rows("t", Scan::all()).await.unwrap().len(), 1);
