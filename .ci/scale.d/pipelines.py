@@ -38,9 +38,10 @@ users = "user_id"
 LISTENS_DIMENSIONS = {"track": "track", "user_id": "user", "event_type": "kind"}
 
 
-def listens(seconds_min=0):
+def listens(seconds_min=0, weeks=True):
     """Listens; those of less than so many seconds are rejected."""
-    return LISTENS.replace("SECONDS_MIN", str(seconds_min))
+    text = LISTENS.replace("SECONDS_MIN", str(seconds_min))
+    return text if weeks else text.replace(', "week"', "")
 
 
 def wide():

@@ -102,12 +102,22 @@ class Program:
         self.binary = binary
         self.work = work
         self.report = report
+        self.kept = []
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("ROWMILL_", "BIGTABLE_", "STORAGE_"))}
+
+    def keep(self, what):
+        """Ends this with the scenario."""
+        self.kept.append(what)
+        return what
+
+    def end(self):
+        for what in self.kept:
+            what.end()
 
     def start(self, *words, descriptors=None):
         return Running([self.binary, *map(str, words)], self.work, self.environment, descriptors)
 
-    def run(self, step, *words, seconds=60, peak_mb=PEAK_MB, expect=0, descriptors=None):
+    def run(self, step, *words, seconds=90, peak_mb=PEAK_MB, expect=0, descriptors=None):
         """Runs a command to its end. The scenario ends if it hangs or gives another exit code; too much memory is a row that failed."""
         running = self.start(*words, descriptors=descriptors)
         try:

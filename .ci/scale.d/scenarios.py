@@ -19,7 +19,7 @@ DISTINCT = records.Listens(1_000_000, days=10, are_distinct=True)
 
 
 class Job:
-    """A pipeline file, a store and source files of a scenario."""
+    """A pipeline file and a store in a scenario's folder, and a plain count of its source files."""
 
     def __init__(self, program, pipeline=None, store="file:store"):
         self.program = program
@@ -39,13 +39,16 @@ class Job:
         apart(listens.write, path)
         return path
 
-    def ingest(self, *paths, named=None, **limits):
-        """Ingests files. Its ledger is what a plain count of them says."""
-        expected = apart(counts.ledger, paths)
-        said = self.run("ingest", "ingest", *(named or paths), **limits).json()["ledger"]
+    def count(self, *paths):
+        """Starts a plain count of source files, which goes on beside the program."""
+        return self.program.keep(counts.Count(paths, self.program.work / "cells", self.dimensions, self.sums))
+
+    def ingest(self, count, *paths, **limits):
+        """Ingests files. Its ledger is that of the plain count."""
+        said = self.run("ingest", "ingest", *paths, **limits).json()["ledger"]
         said["rejected"] = sum(said["rejected_by_reason"].values())
+        expected = count.ledger()
         equal("the ledger", {name: said[name] for name in expected}, expected)
-        return expected
 
     def verify(self, written, **limits):
         facts = self.run("verify", "verify", **limits).json()["facts"]
@@ -54,22 +57,23 @@ class Job:
     def aggregate(self, *words, **limits):
         return self.run(" ".join(["aggregate", *words]), "aggregate", *words, **limits)
 
-    def prove_aggregates(self, *paths, seconds=90):
+    def prove_aggregates(self, count, **limits):
         """The program's own proof, and the plain count."""
-        self.run("verify --aggregates", "verify", "--aggregates", seconds=seconds)
+        self.run("verify --aggregates", "verify", "--aggregates", **limits)
         export = self.program.work / "aggregates.jsonl"
-        self.run("export aggregates", "export", "aggregates", "--out", export, seconds=seconds)
-        cells, different = apart(counts.differences, paths, export, self.dimensions, self.sums)
+        self.run("export aggregates", "export", "aggregates", "--out", export, **limits)
+        cells, different = count.differences(export)
         if different or not cells:
             raise Failed(f"of {cells} aggregates, a plain count has these otherwise: {'; '.join(different)}")
 
-    def whole(self, *paths, **limits):
+    def whole(self, path, **limits):
         """Ingest, aggregate and all proofs."""
-        expected = self.ingest(*paths, **limits)
+        count = self.count(path)
+        self.ingest(count, path, **limits)
         self.aggregate(**limits)
-        self.verify(expected["written"], **limits)
-        self.prove_aggregates(*paths)
-        return expected
+        self.verify(count.ledger()["written"], **limits)
+        self.prove_aggregates(count, **limits)
+        return count
 
 
 def busy_day(program):
@@ -81,36 +85,37 @@ def busy_day(program):
 def busy_day_shuffled(program):
     """The same in any order; then everything anew from the facts."""
     job = Job(program)
-    path = job.write(BUSY_DAY_SHUFFLED)
-    job.whole(path)
+    count = job.whole(job.write(BUSY_DAY_SHUFFLED))
     job.aggregate("--rebuild")
-    job.prove_aggregates(path)
+    job.prove_aggregates(count)
 
 
 def few_descriptors(program):
     """The busy day with 64 file descriptors."""
     job = Job(program)
     few = {"descriptors": 64}
-    expected = job.ingest(job.write(BUSY_DAY), **few)
+    path = job.write(BUSY_DAY)
+    count = job.count(path)
+    job.ingest(count, path, **few)
     job.aggregate(**few)
     job.aggregate("--rebuild", **few)
     job.aggregate("--all", "--memory", "1", **few)
-    job.verify(expected["written"], **few)
-    job.run("verify --aggregates", "verify", "--aggregates", **few)
+    job.verify(count.ledger()["written"], **few)
+    job.prove_aggregates(count, **few)
 
 
 def year(program):
     """A year of 1,000,000 events in any order."""
     job = Job(program)
-    job.whole(job.write(YEAR_SHUFFLED), seconds=90)
+    job.whole(job.write(YEAR_SHUFFLED))
 
 
 def interrupted(program):
     """Each job, interrupted once in the middle, stops within two seconds, and can be run again."""
     job = Job(program)
     path = job.write(records.Listens(1_000_000, days=30, users=10))
+    count = job.count(path)
     job.interrupt("ingest", "ingest", path)
-    expected = apart(counts.ledger, [path])
     job.run("ingest, again", "ingest", path)
     job.interrupt("aggregate", "aggregate")
     job.aggregate()
@@ -119,7 +124,7 @@ def interrupted(program):
     job.interrupt("verify --aggregates", "verify", "--aggregates")
     job.interrupt("export", "export", "facts", "--out", program.work / "facts")
     program.interrupt("generate", "generate", "--events", 20_000_000, "--out", program.work / "generated")
-    job.verify(expected["written"])
+    job.verify(count.ledger()["written"])
     job.interrupt("delete", "delete", "--user", "u0", "--yes")
     job.run("delete, again", "delete", "--user", "u0", "--yes")
     job.aggregate()
@@ -132,12 +137,13 @@ def small_files(program):
     folder = program.work / "parts"
     apart(records.many_files, folder, 20_000, 5)
     paths = sorted(folder.iterdir())
-    expected = job.ingest(*paths, named=[folder])
+    count = job.count(*paths)
+    job.ingest(count, folder)
     again = job.run("ingest, again", "ingest", folder).json()
     equal("files that are done", again["done_already_count"], len(paths))
     job.aggregate()
-    job.verify(expected["written"])
-    job.prove_aggregates(*paths)
+    job.verify(count.ledger()["written"])
+    job.prove_aggregates(count)
 
 
 def large_letters(program):
@@ -145,7 +151,7 @@ def large_letters(program):
     job = Job(program)
     path = program.work / "letters.jsonl"
     apart(records.large_letters, path, 200, 8_000_000)
-    job.ingest(path)
+    job.ingest(job.count(path), path)
     equal("letters", job.run("dlq stats", "dlq", "stats").json()["letters"], 200)
     job.verify(0)
     job.run("dlq list", "dlq", "list", "--limit", 100)
@@ -163,7 +169,7 @@ def small_letters(program):
     job = Job(program)
     path = program.work / "letters.jsonl"
     apart(records.small_letters, path, letters)
-    job.ingest(path)
+    job.ingest(job.count(path), path)
     equal("letters", job.run("dlq stats", "dlq", "stats").json()["letters"], letters)
     job.run("query stats", "query", "stats", "--by", "day", seconds=5)
     job.verify(0)
@@ -176,7 +182,7 @@ def small_letters(program):
 
 def distinct_values(program):
     """1,000,000 distinct values of a dimension."""
-    job = Job(program)
+    job = Job(program, pipelines.listens(weeks=False))
     job.whole(job.write(DISTINCT))
 
 
@@ -185,7 +191,7 @@ def wide(program):
     job = Job(program, pipelines.wide())
     job.dimensions, job.sums = pipelines.WIDE_NAMES, pipelines.WIDE_SUMS
     path = program.work / "events.jsonl"
-    apart(records.wide, path, 200_000, 7)
+    apart(records.wide, path, 200_000, 2)
     job.whole(path)
 
 
@@ -260,7 +266,8 @@ def missing_files(program):
     """A small store, of which each file is missing in turn: an answer is right or an error, and what is left is left."""
     job = Job(program)
     path = job.write(records.Listens(20_000, days=2))
-    expected = job.ingest(path)
+    count = job.count(path)
+    job.ingest(count, path)
     job.aggregate()
     store = program.work / "store"
     whole = program.work / "whole"
@@ -274,7 +281,7 @@ def missing_files(program):
             shutil.rmtree(store)
             shutil.copytree(whole, store)
             (store / file).unlink()
-            without(job, file, words, expected["written"], export)
+            without(job, file, words, count.ledger()["written"], export)
     program.report.add(f"{len(files)} files in turn", time.monotonic() - begun, 0, 0, True)
 
 
