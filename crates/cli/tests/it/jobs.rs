@@ -66,6 +66,9 @@ const GENERATED: [&str; 3] = [
     "generate --events 1000000000 --format json --out g.json",
 ];
 
+/// Commands that work long where a store is large, and that nothing here can hold: `store` reads and copies files itself.
+const NOT_HELD: [&str; 1] = ["store"];
+
 /// Commands that do little.
 const SHORT: [&str; 3] = ["tables", "schema", "help"];
 
@@ -176,7 +179,7 @@ fn no_command_is_left_out() {
     let tried: Vec<_> = LONG.map(|it| it.0).into_iter().chain(GENERATED).collect();
     let is_tried = |words: &str| tried.iter().any(|it| format!("{it} ").starts_with(words));
     let mut all = subcommands(&["help"]);
-    all.retain(|name| !SHORT.contains(&name.as_str()));
+    all.retain(|name| !SHORT.contains(&name.as_str()) && !NOT_HELD.contains(&name.as_str()));
     assert!(all.len() > 10, "{all:?}");
     for name in all {
         let words = format!("{name} ");
