@@ -13,9 +13,10 @@ use rowmill_store::{Scan, Store};
 use crate::aggregate::row_error;
 use crate::control::Control;
 use crate::error::Error;
+use crate::ledger::Ledger;
 use crate::marks::marks;
+use crate::past_ledgers::ledgers_in;
 use crate::query::{StatsQuery, stats};
-use crate::runs::{FileLedgers, ledgers_of};
 use crate::stages::Stages;
 use crate::verify::file_of;
 
@@ -180,23 +181,13 @@ async fn look_up(store: &Arc<dyn Store>, keys: Vec<Vec<u8>>) -> Result<Shares, E
 async fn sources(store: &Arc<dyn Store>, shares: Shares) -> Result<Vec<SourceShare>, Error> {
     let Shares(shares) = shares;
     let first = shares.values().map(|(at, _)| *at).min();
-    let files: BTreeSet<&String> = shares.keys().map(|(file, _)| file).collect();
-    let files: Vec<_> = files.into_iter().cloned().collect();
-    let ledgers = if files.is_empty() {
-        FileLedgers::new()
-    } else {
-        ledgers_of(&**store, &files).await?
-    };
+    let ledgers = ledgers_behind(&**store, shares.keys()).await?;
     let share = |((file, run), (ingested_at, events)): ((String, String), (Timestamp, u64))| {
-        let of_file = ledgers.get(&file).into_iter().flatten();
-        let ledger = of_file
-            .filter(|ledger| ledger.run == run)
-            .map(|it| &it.ledger)
-            .next();
+        let ledger = ledgers.get(&(file.clone(), run.clone()));
         SourceShare {
             is_late: Some(ingested_at) > first,
             duplicates: ledger.map_or(0, |ledger| ledger.duplicate),
-            rejected: ledger.map_or(0, crate::ledger::Ledger::rejected),
+            rejected: ledger.map_or(0, Ledger::rejected),
             file,
             run,
             ingested_at,
@@ -204,6 +195,24 @@ async fn sources(store: &Arc<dyn Store>, shares: Shares) -> Result<Vec<SourceSha
         }
     };
     Ok(shares.into_iter().map(share).collect())
+}
+
+/// The ledgers of some inputs in some runs, also of long ago.
+async fn ledgers_behind(
+    store: &dyn Store,
+    sources: impl Iterator<Item = &(String, String)>,
+) -> Result<BTreeMap<(String, String), Ledger>, Error> {
+    let mut by_run: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (file, run) in sources {
+        by_run.entry(run).or_default().push(file.clone());
+    }
+    let mut found = BTreeMap::new();
+    for (run, files) in by_run {
+        let ledgers = ledgers_in(store, run, &files).await?;
+        let each = ledgers.into_iter().map(|it| ((it.file, it.run), it.ledger));
+        found.extend(each);
+    }
+    Ok(found)
 }
 
 fn text(row: &Row, name: &str) -> String {

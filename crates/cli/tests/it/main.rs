@@ -72,7 +72,7 @@ pub(crate) fn shown(folder: &Path, output: &Output) -> String {
     shown
 }
 
-/// The text with each time of this century as TIME, and the process after it, which together name a run, as RUN.
+/// The text with each time of this century as TIME, and with the process and the number after it, which together name a run, as RUN.
 pub(crate) fn without_times(text: &str) -> String {
     let is_of_time = |c: char| c.is_ascii_digit() || matches!(c, '-' | ':' | '.' | 'T');
     let mut out = String::new();
@@ -90,18 +90,20 @@ pub(crate) fn without_times(text: &str) -> String {
             continue;
         }
         let after = &after[1..];
-        let process = after.strip_prefix('-').unwrap_or("");
-        let digits = process
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(process.len());
-        out += if digits > 0 { "RUN" } else { "TIME" };
-        rest = if digits > 0 {
-            &process[digits..]
-        } else {
-            after
-        };
+        let after_name = after_process(after);
+        out += if after_name.is_some() { "RUN" } else { "TIME" };
+        rest = after_name.unwrap_or(after);
     }
     out + rest
+}
+
+/// The text after a process and its random number, such as `-17-0123456789abcdef`; none if it does not begin so.
+fn after_process(text: &str) -> Option<&str> {
+    let process = text.strip_prefix('-')?;
+    let random = process.trim_start_matches(|c: char| c.is_ascii_digit());
+    let random = random.strip_prefix('-')?;
+    let after = random.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+    (random.len() - after.len() == 16).then_some(after)
 }
 
 /// The lines with no more than two spaces in a row, but for those they begin with.
