@@ -185,7 +185,7 @@ fn verifying_lists_what_differs() {
             "--chaos",
             "lost-write=30%",
             "--chaos-seed",
-            "6",
+            "3",
         ],
     );
     assert_snapshot!(check(&fresh, &["verify"]), @r"
