@@ -88,6 +88,7 @@ impl Inputs {
                 Err(error) if search.may_be_none && error.is_no_match() => Vec::new(),
                 inputs => inputs?,
             };
+            found.list.reserve(inputs.len());
             for input in inputs {
                 let is_new = names.insert(name_hash(&input.name));
                 let file = input.source.identity();
@@ -171,11 +172,10 @@ impl Inputs {
     pub fn prepare(self, stages: &Stages) -> Result<PreparedInputs, Error> {
         let bytes = self.bytes();
         let mut headers = Headers::default();
-        let inputs = self
-            .list
-            .into_iter()
-            .map(|input| input.prepare(stages, &mut headers))
-            .collect::<Result<_, _>>()?;
+        let mut inputs = Vec::with_capacity(self.list.len());
+        for input in self.list {
+            inputs.push(input.prepare(stages, &mut headers)?);
+        }
         Ok(PreparedInputs {
             inputs,
             bytes,

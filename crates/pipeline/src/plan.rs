@@ -57,6 +57,8 @@ impl Plan {
     ) -> Result<Self, Error> {
         let storage = inputs.storage.clone();
         let (mut plan, new_run) = (Self::empty(), Arc::new(new_run));
+        plan.tasks.reserve_exact(inputs.inputs.len());
+        plan.standings.reserve_exact(inputs.inputs.len());
         let mut rest = inputs.inputs.into_iter();
         loop {
             let some: Vec<_> = rest.by_ref().take(INPUTS_AT_ONCE).collect();

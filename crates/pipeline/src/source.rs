@@ -19,7 +19,7 @@ pub(crate) enum Source {
     /// A file, or whatever else has a path.
     Path(PathBuf),
     /// An object of Google Cloud Storage.
-    Object(Object),
+    Object(Box<Object>),
 }
 
 /// A stream of bytes.

@@ -51,7 +51,7 @@ impl Inputs {
         let mut inputs = Vec::new();
         for object in uri.find(storage)? {
             let (name, bytes) = (object.uri(), object.bytes());
-            let source = Source::Object(object);
+            let source = Source::Object(Box::new(object));
             let extension = source.extension();
             if uri.is_folder() && !extension.is_some_and(|extension| is_read(&extension)) {
                 self.left_out += 1;
