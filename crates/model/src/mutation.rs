@@ -114,6 +114,11 @@ impl MutationBatch {
         });
     }
 
+    /// Makes room for so many bytes more, and no more than that: for few mutations that are large.
+    pub fn reserve_exact(&mut self, bytes: usize) {
+        self.bytes.reserve_exact(bytes);
+    }
+
     /// Appends copies of all mutations of `other`.
     pub fn append(&mut self, other: &Self) {
         let shift = self.bytes.len();

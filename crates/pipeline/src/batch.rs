@@ -53,6 +53,19 @@ impl Batch {
         }
     }
 
+    /// Takes dead letters, without a copy of them if they are the first.
+    pub(crate) fn take_letters(&mut self, letters: MutationBatch) {
+        const LARGE_BYTES: usize = 1 << 20;
+        if self.letters.is_empty() {
+            self.letters = letters;
+            return;
+        }
+        if letters.bytes() > LARGE_BYTES {
+            self.letters.reserve_exact(letters.bytes());
+        }
+        self.letters.append(&letters);
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.facts.len() + self.letters.len()
     }

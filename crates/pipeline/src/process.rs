@@ -220,6 +220,14 @@ impl<'s> Job<'s, '_> {
         if !self.source.accounting {
             return;
         }
+        // A batch that grows by doubling holds a record of 8 MB three times.
+        const LARGE_BYTES: usize = 1 << 20;
+        const MARGIN_BYTES: usize = 16 << 10;
+        if record.raw.len() > LARGE_BYTES {
+            self.done
+                .letters
+                .reserve_exact(record.raw.len() + MARGIN_BYTES);
+        }
         let config_hash = &self.stages.pipeline.fingerprint;
         letter::write(
             self.source,

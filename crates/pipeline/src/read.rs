@@ -77,11 +77,11 @@ struct Reading {
 
 impl Reader {
     /// The chunks on their way, from the reader until they are in a batch, have so many bytes at most: those that all threads work on,
-    /// or two records of the greatest length. A single chunk that is larger goes alone.
+    /// or a record of the greatest length. A single chunk that is larger goes alone.
     pub(crate) fn new(options: &IngestOptions, control: Control) -> Self {
-        const RECORDS_BYTES: usize = 16 << 20;
+        const RECORD_BYTES: usize = 8 << 20;
         let chunks = 2 * options.threads + 2;
-        let room_bytes = RECORDS_BYTES.max(chunks.saturating_mul(options.chunk_bytes));
+        let room_bytes = RECORD_BYTES.max(chunks.saturating_mul(options.chunk_bytes));
         let room_kib = u32::try_from(room_bytes >> 10).unwrap_or(u32::MAX);
         Self {
             ahead: options.threads,

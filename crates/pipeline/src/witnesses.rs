@@ -102,8 +102,7 @@ impl StoreWatch {
             let step = batch.len().div_ceil(ROWS_OF_BATCH).max(1);
             let rows = (0..batch.len()).step_by(step);
             let rows = rows.chain(batch.len().checked_sub(1));
-            let rows = rows.filter(|row| !is_refused(*row));
-            keys(batch, rows)
+            keys(batch, rows.filter(|row| !is_refused(*row)))
         };
         let step = letters.len().div_ceil(ROWS_OF_BATCH).max(1);
         let of_letters = (0..letters.len()).step_by(step);
@@ -220,9 +219,12 @@ fn deleted(fact: &[u8]) -> Vec<u8> {
     DeletedKey(xxh3_128(fact)).encode()
 }
 
+/// The keys of some rows, but for large ones: to see that such a row is there, a store may have to read all of it.
 fn keys(batch: &MutationBatch, rows: impl Iterator<Item = usize>) -> BTreeSet<Vec<u8>> {
-    let keys = rows.map(|row| batch.get(row).key().to_vec());
-    keys.collect()
+    const LARGE_BYTES: usize = 64 << 10;
+    let rows = rows.map(|row| batch.get(row));
+    let rows = rows.filter(|row| row.ops().len() < LARGE_BYTES);
+    rows.map(|row| row.key().to_vec()).collect()
 }
 
 impl Witnesses {
