@@ -32,8 +32,11 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                 groups.add(&plan.observe(row).unwrap());
             }
             let mut partial = plan.partial();
-            groups.drain(&mut partial);
-            black_box(partial.finish())
+            let drained = groups.drain(&mut partial, |chunks| {
+                black_box(chunks);
+                Ok::<_, std::convert::Infallible>(())
+            });
+            black_box((drained, partial.finish()))
         });
     });
     group.finish();

@@ -6,6 +6,9 @@ use rowmill_model::Value;
 use serde_json::value::RawValue;
 
 use crate::bucket::StateError;
+use crate::bytes::{Reader, push_varint};
+use crate::cut::{BOARD_BYTES_MAX, BOARD_VALUE_BYTES_MAX, Cuts, shown};
+use crate::exact_sum::ExactSum;
 use crate::layout::{Figures, Layout};
 
 /// A place on a leaderboard: a value, and all its figures.
@@ -25,6 +28,7 @@ pub(crate) struct Board {
     size: usize,
     /// The best so far, best first.
     places: Vec<Place>,
+    bytes: usize,
 }
 
 /// A place on a leaderboard that is being made.
@@ -42,6 +46,7 @@ impl Board {
             figure,
             size,
             places: Vec::new(),
+            bytes: 0,
         }
     }
 
@@ -60,38 +65,159 @@ impl Board {
             .places
             .last()
             .filter(|_| self.places.len() == self.size);
-        self.size > 0 && last.is_none_or(|last| is_before(figure, value, last))
+        self.size > 0
+            && last.is_none_or(|last| is_before(figure, &shown(value, BOARD_VALUE_BYTES_MAX), last))
     }
 
     pub(crate) fn add(&mut self, figure: f64, value: &str, figures: Figures) {
-        self.places.truncate(self.size - 1);
-        let is_above = |other: &Place| !is_before(figure, value, other);
+        for gone in self.places.drain((self.size - 1).min(self.places.len())..) {
+            self.bytes -= gone.bytes();
+        }
+        let value = shown(value, BOARD_VALUE_BYTES_MAX).into_owned();
+        let is_above = |other: &Place| !is_before(figure, &value, other);
         let at = self.places.partition_point(is_above);
-        let value = value.to_owned();
         let place = Place {
             figure,
             value,
             figures,
         };
+        self.bytes += place.bytes();
         self.places.insert(at, place);
     }
 
-    /// The board as JSON: an object for each place, the best first. None if it is empty.
-    pub(crate) fn to_json(&self, layout: &Layout) -> Option<String> {
-        let json = |text: &String| serde_json::to_string(text).expect("a text is JSON");
-        let names: Vec<String> = layout.figure_names().iter().map(json).collect();
-        let place = |place: &Place| {
-            let mut text = format!("{{\"value\":{}", json(&place.value));
-            for (name, figure) in names.iter().zip(place.figures.texts()) {
-                if !figure.is_empty() {
-                    text.extend([",", name, ":", &*figure]);
-                }
-            }
-            text + "}"
-        };
-        let places: Vec<_> = self.places.iter().map(place).collect();
-        (!places.is_empty()).then(|| format!("[{}]", places.join(",")))
+    /// About how many bytes its places take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
+
+    /// The places as bytes, each with its JSON: what a [`WrittenBoard`] reads.
+    pub(crate) fn encode(&self, layout: &Layout, out: &mut Vec<u8>) {
+        let names: Vec<String> = layout.figure_names().iter().map(json).collect();
+        let mut text = String::new();
+        for place in &self.places {
+            text.clear();
+            place.push_json(&names, &mut text);
+            encode_place(place.figure, &place.value, &text, out);
+        }
+    }
+
+    /// The board as JSON: an object for each place, the best first, as far as they fit into a cell. None if it is empty.
+    pub(crate) fn to_json(&self, layout: &Layout, cuts: &mut Cuts) -> Option<String> {
+        let names: Vec<String> = layout.figure_names().iter().map(json).collect();
+        let push = |place: &Place, text: &mut String| place.push_json(&names, text);
+        joined(&self.places, push, cuts)
+    }
+}
+
+/// The JSON of places, as far as they fit into a cell.
+fn joined<P>(places: &[P], push: impl Fn(&P, &mut String), cuts: &mut Cuts) -> Option<String> {
+    let mut text = String::new();
+    for place in places {
+        let opens = text.len();
+        text.push(if text.is_empty() { '[' } else { ',' });
+        push(place, &mut text);
+        if text.len() >= BOARD_BYTES_MAX {
+            text.truncate(opens);
+            cuts.boards += 1;
+            break;
+        }
+    }
+    (!text.is_empty()).then(|| text + "]")
+}
+
+fn encode_place(figure: f64, value: &str, json: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&figure.to_be_bytes());
+    for text in [value, json] {
+        push_varint(out, text.len() as u64);
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// A board of places whose JSON is written already, as several boards of one period left it.
+#[derive(Debug)]
+pub(crate) struct WrittenBoard {
+    size: usize,
+    places: Vec<WrittenPlace>,
+}
+
+#[derive(Debug)]
+struct WrittenPlace {
+    figure: f64,
+    value: String,
+    json: String,
+}
+
+impl WrittenBoard {
+    pub(crate) fn new(size: usize) -> Self {
+        Self {
+            size,
+            places: Vec::new(),
+        }
+    }
+
+    /// Adds the places of another board; the best of all stay.
+    pub(crate) fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let mut reader = Reader(bytes);
+        while !reader.0.is_empty() {
+            let place = WrittenPlace::read(&mut reader).ok_or(StateError::Malformed)?;
+            self.places.push(place);
+        }
+        let order = |a: &WrittenPlace, b: &WrittenPlace| {
+            let figures = b.figure.total_cmp(&a.figure);
+            figures.then_with(|| a.value.cmp(&b.value))
+        };
+        self.places.sort_by(order);
+        self.places.truncate(self.size);
+        Ok(())
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        for place in &self.places {
+            encode_place(place.figure, &place.value, &place.json, out);
+        }
+    }
+
+    /// The board as JSON, as [`Board::to_json`] gives it.
+    pub(crate) fn to_json(&self, cuts: &mut Cuts) -> Option<String> {
+        joined(&self.places, |place, text| text.push_str(&place.json), cuts)
+    }
+}
+
+impl WrittenPlace {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let figure = f64::from_be_bytes(reader.array()?);
+        let mut text = || {
+            let length = reader.count()?;
+            String::from_utf8(reader.take(length)?.to_vec()).ok()
+        };
+        Some(Self {
+            figure,
+            value: text()?,
+            json: text()?,
+        })
+    }
+}
+
+impl Place {
+    fn bytes(&self) -> usize {
+        let values = self.figures.values.capacity() * size_of::<Value<'_>>();
+        let sums = self.figures.sums.len() * size_of::<(usize, ExactSum)>();
+        size_of::<Self>() + self.value.len() + values + sums
+    }
+
+    fn push_json(&self, names: &[String], out: &mut String) {
+        out.extend(["{\"value\":", &json(&self.value)]);
+        for (name, figure) in names.iter().zip(self.figures.texts()) {
+            if !figure.is_empty() {
+                out.extend([",", name, ":", &*figure]);
+            }
+        }
+        out.push('}');
+    }
+}
+
+fn json(text: &String) -> String {
+    serde_json::to_string(text).expect("a text is JSON")
 }
 
 /// Whether a value comes before another on a board: the greater figure first, and of one figure the lesser value, in whatever order

@@ -99,11 +99,18 @@ impl Bucket {
             .for_each(|(ours, theirs)| ours.merge(theirs));
     }
 
-    /// About how many bytes it takes beside its own size.
+    /// How many bytes it takes beside its own size, or more.
     pub(crate) fn heap_bytes(&self) -> usize {
+        let mut bytes = 0;
+        if self.measures.spilled() {
+            bytes += self.measures.capacity() * size_of::<Measure>();
+        }
+        if self.distinct.spilled() {
+            bytes += self.distinct.capacity() * size_of::<Distinct>();
+        }
         let measures = self.measures.iter().map(Measure::heap_bytes);
         let distinct = self.distinct.iter().map(Distinct::heap_bytes);
-        measures.chain(distinct).sum()
+        bytes + measures.chain(distinct).sum::<usize>()
     }
 
     /// The bucket's bytes: the same for the same events, however they came together.

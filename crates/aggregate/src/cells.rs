@@ -11,6 +11,7 @@ use rowmill_rowkey::{
 use smallvec::SmallVec;
 
 use crate::bucket::{Bucket, StateError, head};
+use crate::cut::{Cuts, ROW_VALUE_BYTES_MAX, shown};
 use crate::exact_sum::ExactSum;
 use crate::layout::{Figures, Layout};
 use crate::period::Period;
@@ -137,10 +138,12 @@ pub(crate) fn replace<'b>(
     row
 }
 
-/// Closes a row with its dimension's whole value, which its key may have cut.
-pub(crate) fn name_value(mut row: RowWriter<'_>, value: &str, date: Date) {
+/// Closes a row with its dimension's value, which its key may have cut.
+pub(crate) fn name_value(mut row: RowWriter<'_>, value: &str, date: Date, cuts: &mut Cuts) {
     let time = date.start().cell_micros();
-    row.set(family::METADATA, DIMENSION_VALUE, time, value.as_bytes());
+    let named = shown(value, ROW_VALUE_BYTES_MAX);
+    cuts.values += u64::from(named.len() < value.len());
+    row.set(family::METADATA, DIMENSION_VALUE, time, named.as_bytes());
     row.finish();
 }
 

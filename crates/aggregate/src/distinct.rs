@@ -159,7 +159,9 @@ impl Distinct {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         match &self.0 {
-            Kind::Exact { hashes, .. } if hashes.spilled() => hashes.capacity() * size_of::<u64>(),
+            Kind::Exact { hashes, .. } if hashes.spilled() => {
+                hashes.capacity().max(2 * hashes.len()) * size_of::<u64>()
+            }
             Kind::Exact { .. } => 0,
             Kind::Sketch(_) => REGISTERS,
         }

@@ -30,6 +30,16 @@ pub(crate) struct Decimal {
     pub(crate) exponent: i32,
 }
 
+impl ExactSum {
+    /// How many bytes it takes beside its own size, or more.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match &self.0 {
+            Digits::Short { .. } => 0,
+            Digits::Long(limbs) => size_of::<Limbs>() + limbs.heap_bytes(),
+        }
+    }
+}
+
 impl Decimal {
     pub(crate) fn of_int(value: i64) -> Self {
         Self {

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher as _, BuildHasherDefault};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hashbrown::HashTable;
 use rowmill_model::Value;
 use rustc_hash::FxHasher;
@@ -22,9 +23,18 @@ pub struct Groups {
     sessions: Table<Stretches>,
     sample: Sample,
     text: String,
-    events: u64,
-    /// When what it takes was last worked out, and what it was.
-    weighed: (u64, usize),
+    events: usize,
+    weighed: Weighed,
+    heap_of_new: usize,
+    heap_of_event: usize,
+}
+
+/// What states took beside their own size when every group was last looked at.
+#[derive(Debug, Clone, Copy, Default)]
+struct Weighed {
+    events: usize,
+    groups: usize,
+    heap: usize,
 }
 
 /// States by value, for one dimension.
@@ -67,6 +77,7 @@ impl<S> Table<S> {
             let rehash = |at: &u32| hasher.hash_one(text_of(*at));
             self.index.insert_unique(hash, at, rehash);
             let start = self.texts.len();
+            self.make_room(text.len());
             self.texts.push_str(text);
             self.groups.push(Group {
                 start,
@@ -78,13 +89,25 @@ impl<S> Table<S> {
         &mut self.groups[at as usize].state
     }
 
-    /// Writes the groups in the order of their values, and forgets them.
-    fn drain(
+    /// Makes room for one more group. Growing by a fourth, not to twice the size, costs a little time and no memory to speak of.
+    fn make_room(&mut self, text_bytes: usize) {
+        if self.groups.len() == self.groups.capacity() {
+            self.groups.reserve_exact((self.groups.len() / 4).max(8));
+        }
+        if self.texts.capacity() - self.texts.len() < text_bytes {
+            self.texts
+                .reserve_exact((self.texts.len() / 4).max(text_bytes));
+        }
+    }
+
+    /// Writes the groups in the order of their values, hands out chunks as they are complete, and forgets the groups.
+    fn drain<E>(
         &mut self,
         dimension: usize,
         partial: &mut PartialWriter,
+        done: &mut impl FnMut(Vec<Bytes>) -> Result<(), E>,
         encode: impl Fn(&mut S, &mut Vec<u8>),
-    ) {
+    ) -> Result<(), E> {
         let (texts, groups) = (&self.texts, &mut self.groups);
         let mut order: Vec<usize> = (0..groups.len()).collect();
         order.sort_unstable_by_key(|at| &texts[groups[*at].start..groups[*at].end]);
@@ -96,16 +119,24 @@ impl<S> Table<S> {
             state.clear();
             encode(&mut group.state, &mut state);
             partial.push(&key, &state);
+            if partial.has_done() {
+                done(partial.take_done())?;
+            }
         }
         self.texts.clear();
         self.groups.clear();
         self.index.clear();
+        Ok(())
     }
 
-    fn bytes(&self, heap: impl Fn(&S) -> usize) -> usize {
+    /// What it has reserved for groups, without what their states have.
+    fn reserved(&self) -> usize {
         // An entry of the index takes five bytes and some room.
-        let groups: usize = self.groups.iter().map(|group| heap(&group.state)).sum();
-        groups + self.texts.capacity() + self.groups.capacity() * (size_of::<Group<S>>() + 8)
+        self.texts.capacity() + self.groups.capacity() * (size_of::<Group<S>>() + 12)
+    }
+
+    fn heap(&self, of_state: impl Fn(&S) -> usize) -> usize {
+        self.groups.iter().map(|it| of_state(&it.state)).sum()
     }
 }
 
@@ -118,7 +149,9 @@ impl Groups {
             sample: Sample::default(),
             text: String::new(),
             events: 0,
-            weighed: (0, 0),
+            weighed: Weighed::default(),
+            heap_of_new: Bucket::new(&plan.layout).heap_bytes(),
+            heap_of_event: heap_of_event(plan),
             plan: Arc::clone(plan),
         }
     }
@@ -148,36 +181,66 @@ impl Groups {
         self.events == 0
     }
 
-    /// About how many bytes they take. Worked out anew only when there is a fourth more events, because it takes a look at every
-    /// group.
-    pub fn bytes(&mut self) -> usize {
-        const EVENTS_AT_LEAST: u64 = 64;
-        let (at, bytes) = self.weighed;
-        if self.events < at + at / 4 + EVENTS_AT_LEAST {
-            return bytes;
+    /// Whether they take more than so many bytes, or nearly so.
+    ///
+    /// What an event may add at most is added for each. Only where that comes to too much is every group looked at.
+    pub fn exceed(&mut self, bytes_max: usize) -> bool {
+        let groups = self.count() - self.weighed.groups;
+        let events = self.events - self.weighed.events;
+        let added = groups * self.heap_of_new + events * self.heap_of_event;
+        if self.reserved() + self.weighed.heap + added <= bytes_max {
+            return false;
         }
-        let buckets = self.buckets.iter();
-        let bytes = buckets
-            .map(|table| table.bytes(Bucket::heap_bytes))
-            .sum::<usize>()
-            + self.sessions.bytes(Stretches::heap_bytes);
-        self.weighed = (self.events, bytes);
-        bytes
+        self.weighed = Weighed {
+            events: self.events,
+            groups: self.count(),
+            heap: self.heap(),
+        };
+        self.reserved() + self.weighed.heap > bytes_max - bytes_max / 8
     }
 
-    /// Writes all groups as a partial, and forgets them.
-    pub fn drain(&mut self, partial: &mut PartialWriter) {
+    fn count(&self) -> usize {
+        let buckets = self.buckets.iter().map(|table| table.groups.len());
+        buckets.sum::<usize>() + self.sessions.groups.len()
+    }
+
+    fn reserved(&self) -> usize {
+        let buckets = self.buckets.iter().map(Table::reserved);
+        buckets.sum::<usize>() + self.sessions.reserved()
+    }
+
+    fn heap(&self) -> usize {
+        let buckets = self.buckets.iter();
+        let buckets = buckets.map(|table| table.heap(Bucket::heap_bytes));
+        buckets.sum::<usize>() + self.sessions.heap(Stretches::heap_bytes)
+    }
+
+    /// Writes all groups as a partial, hands out its chunks as they are complete, and forgets the groups.
+    pub fn drain<E>(
+        &mut self,
+        partial: &mut PartialWriter,
+        mut done: impl FnMut(Vec<Bytes>) -> Result<(), E>,
+    ) -> Result<(), E> {
         for (dimension, table) in self.buckets.iter_mut().enumerate() {
-            table.drain(dimension, partial, |bucket, out| {
+            table.drain(dimension, partial, &mut done, |bucket, out| {
                 bucket.settle();
                 bucket.encode_body(out);
-            });
+            })?;
         }
         let sessions = self.plan.session_dimension();
-        self.sessions.drain(sessions, partial, |stretches, out| {
-            stretches.encode_body(out)
-        });
+        let encode = |stretches: &mut Stretches, out: &mut Vec<u8>| stretches.encode_body(out);
+        self.sessions.drain(sessions, partial, &mut done, encode)?;
         self.events = 0;
-        self.weighed = (0, 0);
+        self.weighed = Weighed::default();
+        Ok(())
     }
+}
+
+/// By how much an event makes the states grow that it is added to, once they have twice the room that they need.
+fn heap_of_event(plan: &Plan) -> usize {
+    const HASH: usize = 2 * size_of::<u64>();
+    const QUANTILE: usize = 2 * size_of::<(i32, u64)>();
+    const STRETCH: usize = 64;
+    let of_state = plan.layout.distinct.len() * HASH + plan.layout.measures.len() * QUANTILE;
+    plan.dimensions.len() * of_state + STRETCH
 }

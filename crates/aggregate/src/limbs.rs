@@ -20,6 +20,10 @@ pub(crate) struct Limbs {
 }
 
 impl Limbs {
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.limbs.capacity() * size_of::<(i32, i64)>()
+    }
+
     /// Adds `digits * 10^exponent`, or takes it away.
     pub(crate) fn add(&mut self, negative: bool, digits: u128, exponent: i32) {
         let first = exponent.div_euclid(LIMB_DIGITS);

@@ -149,8 +149,10 @@ impl Measure {
         }
     }
 
+    /// How many bytes it takes beside its own size, or more: what it may reserve by the time it has twice as much in it.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.quantiles.as_ref().map_or(0, Quantiles::heap_bytes)
+        let quantiles = self.quantiles.as_ref().map_or(0, Quantiles::heap_bytes);
+        quantiles + self.sum.heap_bytes()
     }
 
     fn widen(&mut self, low: Number, high: Number) {

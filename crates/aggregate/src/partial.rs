@@ -50,8 +50,6 @@ impl PartialWriter {
     /// Adds a group, whose key must be above all before.
     pub fn push(&mut self, key: &[u8], state: &[u8]) {
         if self.open.is_empty() {
-            // Most periods fill a chunk only in part.
-            self.open.reserve(CHUNK_BYTES / 4);
             self.open.extend_from_slice(&head(self.fingerprint));
         }
         for part in [key, state] {
@@ -61,6 +59,11 @@ impl PartialWriter {
         if self.open.len() >= CHUNK_BYTES {
             self.close();
         }
+    }
+
+    /// Whether there are chunks to be handed out.
+    pub(crate) fn has_done(&self) -> bool {
+        !self.done.is_empty()
     }
 
     /// Hands out the chunks that are complete.
@@ -76,7 +79,9 @@ impl PartialWriter {
 
     fn close(&mut self) {
         if !self.open.is_empty() {
-            self.done.push(std::mem::take(&mut self.open).into());
+            // A copy, because what grew by doubling keeps up to twice its length.
+            self.done.push(Bytes::copy_from_slice(&self.open));
+            self.open.clear();
         }
     }
 }

@@ -53,7 +53,7 @@ impl Quantiles {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         if self.counts.spilled() {
-            self.counts.capacity() * size_of::<(i32, u64)>()
+            self.counts.capacity().max(2 * self.counts.len()) * size_of::<(i32, u64)>()
         } else {
             0
         }

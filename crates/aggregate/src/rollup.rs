@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::board::{Board, rank};
 use crate::bucket::{Bucket, StateError, count_of_body};
 use crate::cells::{CellNames, name_value, replace};
+use crate::cut::Cuts;
 use crate::key::GroupKey;
 use crate::merge::Merge;
 use crate::partial::PartialWriter;
@@ -35,7 +36,10 @@ pub struct RollUp {
     /// Of a part, while it is looked at alone.
     part: Bucket,
     body: Vec<u8>,
-    boards: Vec<DimensionBoards>,
+    /// Of the dimension that groups have come to, which is this one of the plan's: they come in the order of dimensions.
+    boards: DimensionBoards,
+    at: usize,
+    cuts: Cuts,
     sessions: Vec<(Period, Bucket)>,
 }
 
@@ -43,29 +47,39 @@ pub struct RollUp {
 #[derive(Debug)]
 struct DimensionBoards(Vec<(Period, Board)>);
 
+/// The periods that leaderboards and sessions are of: a day and its hours, or a week.
+fn periods(period: Period, parts: &[Period]) -> impl Iterator<Item = Period> {
+    let is_hourly = matches!(period, Period::Day(_));
+    let hours = parts.iter().filter(move |_| is_hourly);
+    hours.copied().chain([period])
+}
+
+impl DimensionBoards {
+    /// Those of a dimension, still empty; beyond the last dimension there are none.
+    fn new(dimension: Option<&Dimension>, period: Period, parts: &[Period]) -> Self {
+        let Some(dimension) = dimension else {
+            return Self(Vec::new());
+        };
+        let of_period = |of: Period| {
+            let new = move |figure: &usize| (of, Board::new(*figure, dimension.board_size));
+            dimension.boards.iter().map(new)
+        };
+        let shown = periods(period, parts).filter(|it| dimension.grains.contains(&it.grain()));
+        Self(shown.flat_map(of_period).collect())
+    }
+}
+
 impl RollUp {
     /// Rolls up `parts`, the periods of a merge's inputs from the second on, of which `touched` changed.
     pub fn new(plan: &Arc<Plan>, period: Period, parts: Vec<Period>, touched: Touched) -> Self {
-        let is_hourly = matches!(period, Period::Day(_));
-        let periods = |with_hours: bool| {
-            let hours = parts.iter().filter(move |_| is_hourly && with_hours);
-            hours.copied().chain([period])
-        };
-        let board = |dimension: &Dimension| {
-            let of_period = |of: Period| {
-                let new = move |figure: &usize| (of, Board::new(*figure, dimension.board_size));
-                dimension.boards.iter().map(new)
-            };
-            let with_hours = dimension.grains.contains(&Grain::Hour);
-            let shown = periods(with_hours).filter(|it| dimension.grains.contains(&it.grain()));
-            DimensionBoards(shown.flat_map(of_period).collect())
-        };
         let session = |plan: &SessionPlan| {
             let new = |period| (period, Bucket::new(&plan.layout));
-            periods(true).map(new).collect()
+            periods(period, &parts).map(new).collect()
         };
         Self {
-            boards: plan.dimensions.iter().map(board).collect(),
+            boards: DimensionBoards::new(plan.dimensions.first(), period, &parts),
+            at: 0,
+            cuts: Cuts::default(),
             sessions: plan.sessions.as_ref().map_or_else(Vec::new, session),
             partial: plan.partial(),
             names: CellNames::new(&plan.layout),
@@ -83,6 +97,7 @@ impl RollUp {
     pub fn group(&mut self, merge: &Merge, rows: &mut MutationBatch) -> Result<(), StateError> {
         let plan = Arc::clone(&self.plan);
         let key = GroupKey::decode(merge.key(), &plan)?;
+        self.come_to(key.dimension, rows);
         let is_touched = self.touched.is_at(merge.key());
         let is_week = matches!(self.period, Period::Week(_));
         let dimension = plan.dimensions.get(key.dimension);
@@ -166,7 +181,7 @@ impl RollUp {
             _ => is_shown(&Grain::Day) || is_shown(&Grain::Hour),
         };
         if shown {
-            name_value(row, value, self.period.date());
+            name_value(row, value, self.period.date(), &mut self.cuts);
         }
         Ok(())
     }
@@ -197,8 +212,7 @@ impl RollUp {
             return Ok(());
         }
         let layout = &self.plan.layout;
-        let boards = &mut self.boards[key.dimension].0;
-        for (period, board) in boards {
+        for (period, board) in &mut self.boards.0 {
             let state = if *period == self.period {
                 Some(whole)
             } else {
@@ -252,33 +266,42 @@ impl RollUp {
         self.partial.take_done()
     }
 
-    /// Writes leaderboards and sessions, and hands out the rest of the new partial.
-    pub fn finish(self, rows: &mut MutationBatch) -> Vec<Bytes> {
-        self.write_boards(rows);
+    /// Writes the leaderboards that are still to be written, and sessions, and hands out the rest of the new partial.
+    pub fn finish(mut self, rows: &mut MutationBatch) -> (Vec<Bytes>, Cuts) {
+        self.come_to(self.plan.dimensions.len(), rows);
         self.write_sessions(rows);
-        self.partial.finish()
+        (self.partial.finish(), self.cuts)
     }
 
-    fn write_boards(&self, rows: &mut MutationBatch) {
+    /// Writes the leaderboards of the dimensions before this one. Only those of one are held at a time.
+    fn come_to(&mut self, dimension: usize, rows: &mut MutationBatch) {
+        while self.at < dimension && self.at < self.plan.dimensions.len() {
+            self.write_boards(rows);
+            self.at += 1;
+            let next = self.plan.dimensions.get(self.at);
+            self.boards = DimensionBoards::new(next, self.period, &self.parts);
+        }
+    }
+
+    fn write_boards(&mut self, rows: &mut MutationBatch) {
+        if self.boards.0.is_empty() {
+            return;
+        }
+        let dimension = &self.plan.dimensions[self.at];
         let figures = self.plan.figure_names();
         let date = self.period.date();
-        for (dimension, boards) in self.plan.dimensions.iter().zip(&self.boards) {
-            if boards.0.is_empty() {
-                continue;
+        let mut row = replace(rows, TOP_DIMENSION, &dimension.name, self.period);
+        let mut is_empty = true;
+        for (period, board) in &self.boards.0 {
+            if let Some(json) = board.to_json(&self.plan.layout, &mut self.cuts) {
+                is_empty = false;
+                let name = board_name(*period, &figures[board.figure()]);
+                let time = date.start().cell_micros();
+                row.set(period.family(), name.as_bytes(), time, json.as_bytes());
             }
-            let mut row = replace(rows, TOP_DIMENSION, &dimension.name, self.period);
-            let mut is_empty = true;
-            for (period, board) in &boards.0 {
-                if let Some(json) = board.to_json(&self.plan.layout) {
-                    is_empty = false;
-                    let name = board_name(*period, &figures[board.figure()]);
-                    let time = date.start().cell_micros();
-                    row.set(period.family(), name.as_bytes(), time, json.as_bytes());
-                }
-            }
-            let has_weeks = dimension.grains.contains(&Grain::Week);
-            close(row, is_empty, has_weeks, &dimension.name, self.period);
         }
+        let has_weeks = dimension.grains.contains(&Grain::Week);
+        close(row, is_empty, has_weeks, &dimension.name, self.period);
     }
 
     fn write_sessions(&self, rows: &mut MutationBatch) {
@@ -341,7 +364,8 @@ pub fn board_name(period: Period, figure: &str) -> String {
 fn close(mut row: RowWriter<'_>, is_empty: bool, has_weeks: bool, value: &str, period: Period) {
     let date = period.date();
     if !is_empty {
-        return name_value(row, value, date);
+        // The name of a dimension is never cut.
+        return name_value(row, value, date, &mut Cuts::default());
     }
     let is_monday = matches!(period, Period::Day(_)) && date == date.monday();
     if !(has_weeks && is_monday) {

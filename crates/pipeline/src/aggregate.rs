@@ -21,6 +21,7 @@ mod partials;
 mod plan_state;
 mod run;
 mod shard;
+mod shares;
 mod stored;
 mod week;
 
@@ -43,6 +44,7 @@ use crate::stages::Stages;
 use fold::Folder;
 use head::dates_with_partials;
 pub(crate) use horizon::Horizon;
+use shares::Shares;
 use week::{Changes, Outcome, Week, Work};
 
 pub(crate) use partials::{Merging, Source};
@@ -73,16 +75,16 @@ pub struct AggregateOptions {
     pub job: String,
     /// Only merge what the shards left.
     pub merge_only: bool,
-    /// How many bytes of memory groups may take, and partials that wait, each; about.
+    /// How many bytes of memory all that it works on may take. A week is worked on for each 32 MiB, and one at least.
     pub memory_bytes: usize,
-    /// How many days are worked on at once.
+    /// How many weeks are worked on at once, at most.
     pub jobs: usize,
     /// Hours of which the timeline may have dropped events by this time are left as they are.
     pub now: Timestamp,
 }
 
 impl AggregateOptions {
-    /// What a scope asks for, by one process at `now`, in 128 MiB for groups.
+    /// What a scope asks for, by one process at `now`, in 128 MiB.
     pub fn new(name: impl Into<String>, scope: Scope, now: Timestamp) -> Self {
         Self {
             name: name.into(),
@@ -114,12 +116,26 @@ pub struct AggregateReport {
     pub expired: u64,
     /// Weeks that another process worked on at the same time; their hours stay marked, for the next aggregation.
     pub postponed: u64,
+    /// Leaderboards that lack places, because a cell has no room for more.
+    pub cut_boards: u64,
+    /// Rows that name only the beginning of their value, which is too long for a cell.
+    pub cut_values: u64,
     /// Of several shards, how many have not left their part yet; nothing is merged before.
     pub shards_missing: u32,
 }
 
-/// Aggregates what `options` say.
+/// Aggregates what `options` say. A job that is stopped is left where it stands, which the next one takes up.
 pub async fn aggregate(
+    stages: &Arc<Stages>,
+    store: &Arc<dyn Store>,
+    options: &AggregateOptions,
+    control: &Control,
+) -> Result<AggregateReport, Error> {
+    let work = aggregate_all(stages, store, options, control);
+    control.unless_stopped(work).await
+}
+
+async fn aggregate_all(
     stages: &Arc<Stages>,
     store: &Arc<dyn Store>,
     options: &AggregateOptions,
@@ -156,6 +172,10 @@ pub async fn aggregate(
         rows,
         ..
     } = report;
+    if report.cut_boards + report.cut_values > 0 {
+        let (boards, values) = (report.cut_boards, report.cut_values);
+        tracing::warn!(boards, values, "too long for a cell, and cut");
+    }
     tracing::info!(hours, events, rows, "aggregated");
     Ok(report)
 }
@@ -291,7 +311,7 @@ impl Job<'_> {
                 Ok::<_, Error>((outcome, week.days))
             })
         });
-        let mut each = each.buffer_unordered(self.options.jobs.max(1));
+        let mut each = each.buffer_unordered(self.shares().weeks);
         while let Some((outcome, days)) = each.try_next().await? {
             match outcome {
                 Outcome::Done(done) => {
@@ -339,10 +359,14 @@ impl Job<'_> {
             plan: Arc::clone(&self.stages.plan),
             store: Arc::clone(self.store),
             shard: self.options.shard,
-            groups_bytes: self.options.memory_bytes / (2 * self.options.jobs.max(1)),
-            room: Room::new(self.options.memory_bytes),
+            shares: self.shares(),
+            room: Room::new(self.shares().room),
             control: self.control.clone(),
         }
+    }
+
+    fn shares(&self) -> Shares {
+        Shares::new(self.options.memory_bytes, self.options.jobs)
     }
 
     fn horizon(&self) -> Horizon {
@@ -366,5 +390,7 @@ impl AggregateReport {
         self.rows += other.rows;
         self.expired += other.expired;
         self.postponed += other.postponed;
+        self.cut_boards += other.cut_boards;
+        self.cut_values += other.cut_values;
     }
 }

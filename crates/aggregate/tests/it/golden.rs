@@ -51,8 +51,13 @@ fn version_1_of_partials() {
     rows.iter()
         .for_each(|row| groups.add(&plan.observe(row).unwrap()));
     let mut partial = plan.partial();
-    groups.drain(&mut partial);
-    let chunks = partial.finish();
+    let mut chunks = Vec::new();
+    let done = groups.drain(&mut partial, |done| {
+        chunks.extend(done);
+        Ok::<_, std::convert::Infallible>(())
+    });
+    done.unwrap();
+    chunks.extend(partial.finish());
     assert_eq!(chunks.len(), 1);
     check("partial.v1.hex", &hex(&chunks[0]));
 }

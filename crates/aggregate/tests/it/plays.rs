@@ -1,12 +1,14 @@
 //! Events to aggregate, and an aggregation of them in memory.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use rowmill_aggregate::{
-    Groups, Merge, Observation, Period, Plan, RollUp, Step, Touched, TouchedKeys, combine,
+    Groups, Merge, Observation, PartialWriter, Period, Plan, RollUp, StateError, Step, Touched,
+    TouchedKeys, combine,
 };
 use rowmill_model::{Cell, Event, Mutation, MutationBatch, Pipeline, Row, Value};
 use rowmill_rowkey::{Date, FactKey, Hour, TimelineKey, Timestamp};
@@ -119,7 +121,7 @@ pub(crate) struct Aggregated {
     pub(crate) rows: BTreeMap<Vec<u8>, Cells>,
 }
 
-fn drive(plan: &Plan, inputs: &[&Partial], mut each: impl FnMut(&Merge)) {
+pub(crate) fn drive(plan: &Plan, inputs: &[&Partial], mut each: impl FnMut(&Merge)) {
     let mut merge = plan.merge(inputs.len());
     let mut at = vec![0; inputs.len()];
     loop {
@@ -136,24 +138,45 @@ fn drive(plan: &Plan, inputs: &[&Partial], mut each: impl FnMut(&Merge)) {
     }
 }
 
-/// The partial of one hour, folded in parts.
-pub(crate) fn fold(plan: &Arc<Plan>, parts: &[&[Observation<'_>]], hour: Hour) -> Partial {
-    let parts: Vec<Partial> = parts
-        .iter()
-        .map(|part| {
-            let (mut groups, mut partial) = (Groups::new(plan), plan.partial());
-            part.iter()
-                .filter(|it| it.hour() == hour)
-                .for_each(|it| groups.add(it));
-            groups.drain(&mut partial);
-            partial.finish()
-        })
-        .collect();
+/// One partial of several.
+pub(crate) fn combined(
+    plan: &Plan,
+    parts: &[Partial],
+    combine: impl Fn(&Plan, &Merge, &mut PartialWriter) -> Result<(), StateError>,
+) -> Partial {
     let mut whole = plan.partial();
     drive(plan, &parts.iter().collect::<Vec<_>>(), |merge| {
         combine(plan, merge, &mut whole).unwrap();
     });
     whole.finish()
+}
+
+/// The chunks that `drain` hands out, and the rest.
+pub(crate) fn drained(
+    mut partial: PartialWriter,
+    drain: impl FnOnce(&mut PartialWriter, &mut Partial) -> Result<(), Infallible>,
+) -> Partial {
+    let mut chunks = Partial::new();
+    drain(&mut partial, &mut chunks).unwrap();
+    chunks.extend(partial.finish());
+    chunks
+}
+
+/// The partial of one hour, folded in parts.
+pub(crate) fn fold(plan: &Arc<Plan>, parts: &[&[Observation<'_>]], hour: Hour) -> Partial {
+    let parts: Vec<Partial> = parts
+        .iter()
+        .map(|part| {
+            let (mut groups, partial) = (Groups::new(plan), plan.partial());
+            part.iter()
+                .filter(|it| it.hour() == hour)
+                .for_each(|it| groups.add(it));
+            drained(partial, |partial, chunks| {
+                groups.drain(partial, |done| Ok::<_, Infallible>(chunks.extend(done)))
+            })
+        })
+        .collect();
+    combined(plan, &parts, combine)
 }
 
 impl Aggregated {
@@ -218,7 +241,7 @@ impl Aggregated {
             roll_up.group(merge, &mut rows).unwrap();
             partial.extend(roll_up.take_chunks());
         });
-        partial.extend(roll_up.finish(&mut rows));
+        partial.extend(roll_up.finish(&mut rows).0);
         self.partials.insert(period, partial);
         self.apply(&rows);
     }

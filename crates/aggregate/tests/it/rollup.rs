@@ -1,13 +1,15 @@
 //! Folding and rolling up: against a plain recount, against the straight way, in any parts and order, bit by bit and all at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 use proptest::prelude::*;
-use rowmill_aggregate::{Bucket, Observation, Period, Straight, StraightRows, read_row};
+use rowmill_aggregate::{Bucket, LateRows, Observation, Period, Straight, StraightRows, read_row};
 use rowmill_model::Row;
 
 use crate::plays::{
-    Aggregated, PIPELINE, Play, event, hours, monday, plan, play, row, song_name, time_of,
+    Aggregated, PIPELINE, Play, combined, drained, drive, event, hours, monday, plan, play, row,
+    song_name, time_of,
 };
 
 fn observations<'r>(plan: &rowmill_aggregate::Plan, rows: &'r [Row]) -> Vec<Observation<'r>> {
@@ -69,7 +71,7 @@ proptest! {
 
     /// Without partials and without rolling up the same cells come out, from the facts.
     #[test]
-    fn the_straight_way_gives_the_same_rows(plays in prop::collection::vec(play(), 0..40), cut in 0_usize..40) {
+    fn the_straight_way_gives_the_same_rows(plays in prop::collection::vec(play(), 0..40), cut in 0_usize..40, every in 1_usize..9) {
         let plan = plan();
         let events: Vec<_> = plays.iter().enumerate().map(|(id, play)| event(id, *play)).collect();
         let all: Vec<_> = events.iter().map(|event| plan.observe_event(event)).collect();
@@ -77,28 +79,30 @@ proptest! {
         aggregated.update(&plan, &[&all], &hours(&plays), false);
         let cut = cut.min(all.len());
         let partials = [&all[..cut], &all[cut..]].map(|part| {
-            let (mut straight, mut partial) = (Straight::new(&plan), plan.partial());
+            let (mut straight, partial) = (Straight::new(&plan), plan.partial());
             part.iter().for_each(|it| straight.add(it, &|_| true));
-            straight.drain(&mut partial);
-            partial.finish()
+            drained(partial, |partial, chunks| straight.drain(partial, |done| Ok::<_, Infallible>(chunks.extend(done))))
         });
         let (mut made, mut rows) = (Vec::new(), StraightRows::new(&plan));
-        let mut merge = plan.merge(2);
-        let mut fed = [0, 0];
-        loop {
-            match merge.step().unwrap() {
-                rowmill_aggregate::Step::NeedsChunk(input) => {
-                    merge.feed(input, partials[input].get(fed[input]).cloned()).unwrap();
-                    fed[input] += 1;
-                }
-                rowmill_aggregate::Step::Group => {
-                    made.extend(rows.group(merge.key(), merge.states().map(|(_, state)| state)).unwrap());
-                }
-                rowmill_aggregate::Step::Done => break,
+        // Leaderboards and sessions go to partials of their own now and then, and partials of either are merged before rows are made.
+        let mut late = Vec::new();
+        let mut drain = |rows: &mut StraightRows| {
+            late.push(drained(plan.partial(), |partial, chunks| rows.drain_late(partial, |done| Ok::<_, Infallible>(chunks.extend(done)))));
+        };
+        let whole = combined(&plan, &partials, Straight::combine);
+        drive(&plan, &[&whole], |merge| {
+            made.extend(rows.group(merge.key(), merge.states().map(|(_, state)| state)).unwrap());
+            if made.len() % every == 0 {
+                drain(&mut rows);
             }
-        }
+        });
         made.extend(rows.finish_row());
-        made.extend(rows.finish());
+        drain(&mut rows);
+        let half = late.len() / 2;
+        let halves = [&late[..half], &late[half..]].map(|part| combined(&plan, part, LateRows::combine));
+        let mut late_rows = LateRows::new(&plan);
+        drive(&plan, &halves.iter().collect::<Vec<_>>(), |merge| made.extend(late_rows.group(merge).unwrap()));
+        made.extend(late_rows.finish_row());
         let cells = |row: &Row| {
             let cells = row.cells().map(|cell| (cell.family.to_owned(), cell.qualifier.to_vec(), cell.value.to_vec()));
             (row.key().to_vec(), cells.collect::<Vec<_>>())

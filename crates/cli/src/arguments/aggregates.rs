@@ -42,7 +42,7 @@ pub(crate) struct AggregateArguments {
     /// Only merge what shards left
     #[arg(long, conflicts_with = "shard")]
     pub(crate) merge: bool,
-    /// How much memory groups may take before they go to temporary files, in MiB
+    /// How much memory to work in, in MiB; what is beyond goes to a temporary file. A week is worked on at once for each 32, and core
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide_short_help = true)]
     pub(crate) memory: u32,
     /// Say how much there is to do, and write nothing

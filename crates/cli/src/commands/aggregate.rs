@@ -124,12 +124,14 @@ pub(crate) fn print(done: AggregateReport, printer: &mut Printer) -> std::io::Re
         rows,
         expired,
         postponed,
+        cut_boards,
+        cut_values,
         shards_missing,
     } = done;
     if !printer.is_for_people() {
         return printer.json(&json!({
             "hours": hours, "days": days, "weeks": weeks, "events": events, "rows": rows,
-            "expired_hours": expired, "postponed_weeks": postponed, "shards_missing": shards_missing,
+            "expired_hours": expired, "postponed_weeks": postponed, "cut_boards": cut_boards, "cut_values": cut_values, "shards_missing": shards_missing,
         }));
     }
     if expired > 0 {
@@ -143,6 +145,16 @@ pub(crate) fn print(done: AggregateReport, printer: &mut Printer) -> std::io::Re
         printer.say(&format!(
             "{postponed} were left to another process that works on them too; what is not done by then waits for the next aggregation"
         ));
+    }
+    if cut_boards > 0 {
+        let boards = counted(cut_boards, "leaderboard");
+        printer.say(&format!(
+            "{boards} lack places that a cell of 4 MiB has no room for; `top.size` of the pipeline file says how many there are to be"
+        ));
+    }
+    if cut_values > 0 {
+        let rows = counted(cut_values, "row");
+        printer.say(&format!("{rows} name only the first 64 KiB of their value"));
     }
     printer.line(&format!(
         "aggregated {} of {} on {} in {} into {}",

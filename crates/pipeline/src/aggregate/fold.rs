@@ -13,6 +13,7 @@ use rowmill_store::{Error as StoreError, Scan, Store};
 
 use super::partials::{Merging, Source};
 use super::row_error;
+use super::shares::Shares;
 use crate::control::Control;
 use crate::error::Error;
 use crate::shard::Shard;
@@ -24,14 +25,13 @@ pub(crate) struct Folder {
     pub(crate) plan: Arc<Plan>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) shard: Shard,
-    /// How many bytes the groups of an hour may take in memory.
-    pub(crate) groups_bytes: usize,
+    pub(crate) shares: Shares,
     pub(crate) room: Room,
     pub(crate) control: Control,
 }
 
-/// So many files are open at once, at most, for one hour.
-const SPILLS_AT_ONCE: usize = 32;
+/// So many partials of an hour are merged at once: a chunk of each is in memory.
+const SPILLS_AT_ONCE: usize = 16;
 
 type Rows = Pin<Box<futures::stream::Peekable<BoxStream<'static, Result<Row, StoreError>>>>>;
 
@@ -93,14 +93,16 @@ impl Folder {
                 let observation = self.plan.observe(&row).map_err(row_error)?;
                 groups.add(&observation);
                 events += 1;
-                if groups.bytes() > self.groups_bytes {
+                if events % 256 == 0 {
+                    self.control.check()?;
+                }
+                if groups.exceed(self.shares.groups) {
                     spills.push(self.drain(groups)?);
                     // What it has reserved is too much too.
                     *groups = Groups::new(&self.plan);
                     if spills.len() == SPILLS_AT_ONCE {
                         spills = vec![self.combine(&spills).await?];
                     }
-                    self.control.check()?;
                 }
             }
             self.control.check()?;
@@ -115,7 +117,7 @@ impl Folder {
 
     fn drain(&self, groups: &mut Groups) -> Result<Spool, Error> {
         let (mut partial, mut spool) = (self.plan.partial(), Spool::new(&self.room));
-        groups.drain(&mut partial);
+        groups.drain(&mut partial, |chunks| spool.extend(chunks))?;
         spool.extend(partial.finish())?;
         Ok(spool)
     }
@@ -129,7 +131,7 @@ impl Folder {
     /// One partial of the parts of several shards.
     pub(crate) async fn combine_sources(&self, sources: Vec<Source<'_>>) -> Result<Spool, Error> {
         let (mut partial, mut spool) = (self.plan.partial(), Spool::new(&self.room));
-        let mut merging = Merging::new(&self.plan, sources);
+        let mut merging = Merging::new(&self.plan, sources, &self.control);
         while let Some(merge) = merging.next().await? {
             combine(&self.plan, merge, &mut partial).map_err(row_error)?;
             spool.extend(partial.take_done())?;

@@ -25,14 +25,20 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::fold::Folder;
 use super::row_error;
+use crate::control::Control;
 use crate::error::Error;
 use crate::spool::Spool;
 
 /// The qualifier of a chunk.
 const CHUNK: &[u8] = b"chunk";
 
-/// Rows that are written together: chunks are large.
-const BATCH_BYTES: usize = 16 << 20;
+/// Rows that are written together: chunks are large, and so many bytes of them become a sorted run of the embedded store.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// A batch for chunks, that need not grow: what is reserved and not used costs nothing.
+pub(super) fn batch_of_chunks() -> MutationBatch {
+    MutationBatch::with_capacity(0, BATCH_BYTES + BATCH_BYTES / 8)
+}
 
 /// Which of the partials of one owner, by what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,19 +252,28 @@ pub(super) fn chunk_of(row: &Row) -> Bytes {
 pub(crate) struct Merging<'a> {
     merge: Merge,
     sources: Vec<Source<'a>>,
+    control: &'a Control,
+    groups: u64,
 }
 
 impl<'a> Merging<'a> {
     /// A merge of partials from these sources.
-    pub(crate) fn new(plan: &Plan, sources: Vec<Source<'a>>) -> Self {
+    pub(crate) fn new(plan: &Plan, sources: Vec<Source<'a>>, control: &'a Control) -> Self {
         Self {
             merge: plan.merge(sources.len()),
             sources,
+            control,
+            groups: 0,
         }
     }
 
-    /// Moves on to the next group; none at the end.
+    /// Moves on to the next group; none at the end. Partials in memory are merged without waiting for anything, so that it is asked now
+    /// and then whether the job is to stop.
     pub(crate) async fn next(&mut self) -> Result<Option<&Merge>, Error> {
+        self.groups += 1;
+        if self.groups.is_multiple_of(256) {
+            self.control.check()?;
+        }
         loop {
             match self.merge.step().map_err(row_error)? {
                 Step::NeedsChunk(input) => {
@@ -339,7 +354,10 @@ pub(crate) async fn flush(
 ) -> Result<(), Error> {
     if batch.bytes() >= bytes && !batch.is_empty() {
         store
-            .apply_all(table::AGGREGATE, std::mem::take(batch))
+            .apply_all(
+                table::AGGREGATE,
+                std::mem::replace(batch, batch_of_chunks()),
+            )
             .await?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use rowmill_aggregate::{Period, RollUp, Touched, TouchedKeys};
+use rowmill_aggregate::{Cuts, Period, RollUp, Touched, TouchedKeys};
 use rowmill_model::MutationBatch;
 use rowmill_model::columns::table;
 use rowmill_rowkey::{Date, Hour};
@@ -14,27 +14,19 @@ use tokio::sync::Mutex;
 use super::claim::{Claim, Standing};
 use super::head::Head;
 use super::partials::{
-    Merging, Owner, Source, Version, flush, remove_emptied, write, write_emptied, write_own,
+    Merging, Owner, Source, Version, batch_of_chunks, flush, remove_emptied, write, write_emptied,
+    write_own,
 };
 use super::shard::ShardPart;
+use super::shares::DAYS_AT_ONCE;
 use super::stored::Partials;
 use super::week::{Changes, Outcome, Week, Work, dates_of_week};
 use super::{AggregateReport, row_error};
+use crate::control::Control;
 use crate::error::Error;
 use crate::marks::mark;
 use crate::parts::spawned;
 use crate::spool::Spool;
-
-/// Rows are collected until there are so many bytes of them.
-const BATCH_BYTES: usize = 16 << 20;
-
-/// A batch that need not grow: a system gives room at once, but takes time for each page of it that is used.
-fn room() -> MutationBatch {
-    MutationBatch::with_capacity(0, BATCH_BYTES + BATCH_BYTES / 8)
-}
-
-/// Keys of touched groups are collected for each day of the week, and for the week.
-const DAYS_AT_ONCE: usize = 8;
 
 /// A day that was rolled up; its rows may not be written yet.
 struct Day {
@@ -66,6 +58,7 @@ pub(super) struct Run {
 struct RowsOnTheWay {
     batches: Vec<MutationBatch>,
     written: u64,
+    cuts: Cuts,
 }
 
 impl Run {
@@ -84,7 +77,7 @@ impl Run {
             let run = Arc::clone(&run);
             spawned(async move { run.day(date, changes).await })
         });
-        let days: Vec<Day> = days.buffered(2).try_collect().await?;
+        let days: Vec<Day> = days.buffered(DAYS_AT_ONCE).try_collect().await?;
         run.finish(&days).await
     }
 
@@ -130,7 +123,7 @@ impl Run {
 
     async fn write_hours(&self, hours: &[(Hour, Spool)]) -> Result<(), Error> {
         let store = &self.week.folder.store;
-        let mut batch = MutationBatch::new();
+        let mut batch = batch_of_chunks();
         for (hour, spool) in hours {
             let period = Period::Hour(*hour);
             if self.is_emptied(period, spool) {
@@ -163,7 +156,7 @@ impl Run {
 
     /// The groups of a date that are not as they were, or of which somebody may have written a row and died.
     async fn compare(&self, date: Date, hours: &[(Hour, Spool)]) -> Result<TouchedKeys, Error> {
-        let mut touched = TouchedKeys::new(self.week.folder.groups_bytes / DAYS_AT_ONCE);
+        let mut touched = TouchedKeys::new(self.week.folder.shares.touched);
         if self.week.is_rebuilding {
             return Ok(touched);
         }
@@ -174,14 +167,14 @@ impl Run {
                 continue;
             }
             let sources = vec![self.current(period), Source::spool(spool)];
-            let mut merging = Merging::new(plan, sources);
+            let mut merging = Merging::new(plan, sources, self.control());
             while let Some(merge) = merging.next().await? {
                 touched.compare(merge);
             }
         }
         for (period, spool) in self.stored.strays(date) {
             let sources = vec![self.current(period), Source::spool(spool)];
-            let mut merging = Merging::new(plan, sources);
+            let mut merging = Merging::new(plan, sources, self.control());
             while let Some(merge) = merging.next().await? {
                 touched.add(merge.key());
             }
@@ -223,7 +216,7 @@ impl Run {
 
     /// Rolls the week up.
     async fn roll_up_week(&self, days: &[Day]) -> Result<Spool, Error> {
-        let mut touched = TouchedKeys::new(self.week.folder.groups_bytes / DAYS_AT_ONCE);
+        let mut touched = TouchedKeys::new(self.week.folder.shares.touched);
         for keys in days.iter().filter_map(|day| day.touched.as_ref()) {
             touched.join(keys);
         }
@@ -258,21 +251,34 @@ impl Run {
     ) -> Result<Spool, Error> {
         let folder = &self.week.folder;
         let mut roll_up = RollUp::new(&folder.plan, period, parts, touched);
-        let mut merging = Merging::new(&folder.plan, sources);
+        let mut merging = Merging::new(&folder.plan, sources, self.control());
         let mut spool = Spool::new(&folder.room);
-        let mut batch = self.rows.lock().await.batches.pop().unwrap_or_else(room);
+        let given = self.rows.lock().await.batches.pop();
+        let mut batch = given.unwrap_or_else(|| self.batch());
         while let Some(merge) = merging.next().await? {
             roll_up.group(merge, &mut batch).map_err(row_error)?;
             spool.extend(roll_up.take_chunks())?;
-            if batch.bytes() >= BATCH_BYTES {
-                folder.control.check()?;
-                self.put(std::mem::replace(&mut batch, room())).await?;
+            if batch.bytes() >= folder.shares.batch {
+                self.put(std::mem::replace(&mut batch, self.batch()))
+                    .await?;
             }
         }
-        spool.extend(roll_up.finish(&mut batch))?;
-        folder.control.check()?;
-        self.rows.lock().await.batches.push(batch);
+        let (chunks, cuts) = roll_up.finish(&mut batch);
+        spool.extend(chunks)?;
+        let mut rows = self.rows.lock().await;
+        rows.batches.push(batch);
+        rows.cuts.add(cuts);
         Ok(spool)
+    }
+
+    /// A batch that need not grow: a system gives room at once, but takes time for each page of it that is used.
+    fn batch(&self) -> MutationBatch {
+        let bytes = self.week.folder.shares.batch;
+        MutationBatch::with_capacity(0, bytes + bytes / 8)
+    }
+
+    fn control(&self) -> &Control {
+        &self.week.folder.control
     }
 
     /// Writes rows.
@@ -300,7 +306,9 @@ impl Run {
             for batch in rest.into_iter().filter(|batch| !batch.is_empty()) {
                 self.put(batch).await?;
             }
-            report.rows = self.rows.lock().await.written;
+            let RowsOnTheWay { written, cuts, .. } = *self.rows.lock().await;
+            report.rows = written;
+            (report.cut_boards, report.cut_values) = (cuts.boards, cuts.values);
             let head = self.write_partials(days, &week).await?;
             if !self.set_head(&head).await? {
                 return self.postpone(days).await;
@@ -349,7 +357,7 @@ impl Run {
             plan: self.week.folder.plan.fingerprint(),
             partials: self.claim.head.partials.clone(),
         };
-        let mut batch = MutationBatch::new();
+        let mut batch = batch_of_chunks();
         let period = Period::Week(self.week.monday);
         head.set(period, Version::of(week));
         self.write(period, week, &mut batch).await?;

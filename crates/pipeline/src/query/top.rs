@@ -1,7 +1,9 @@
 //! The values of a dimension with the greatest figures.
 
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
-use rowmill_aggregate::{BoardEntry, Period, board_name, rank, read_board, read_row};
+use rowmill_aggregate::{
+    BOARD_BYTES_MAX, BoardEntry, Period, board_name, rank, read_board, read_row,
+};
 use rowmill_model::columns::table;
 use rowmill_rowkey::{AggregateKey, TOP_DIMENSION};
 use rowmill_store::{Scan, Store, StoreExt as _};
@@ -49,18 +51,22 @@ pub async fn top(
     let check = check_reader(stages, store, Some(&query.dimension));
     if stages.plan.has_board(&query.dimension, figure, query.limit) {
         let ((), places) = futures::try_join!(check, board(stages, store, query))?;
-        return Ok(stream::iter(places).map(Ok).boxed());
+        if let Some(places) = places {
+            return Ok(stream::iter(places).map(Ok).boxed());
+        }
+    } else {
+        check.await?;
     }
-    let ranked = rank_all(stages, store, query, figure);
-    let ((), ranked) = futures::try_join!(check, ranked)?;
+    let ranked = rank_all(stages, store, query, figure).await?;
     Ok(stream::iter(ranked).map_err(Error::from).boxed())
 }
 
+/// The places of a leaderboard; none if its cell may have had no room for as many as are asked for.
 async fn board(
     stages: &Stages,
     store: &dyn Store,
     query: &TopQuery,
-) -> Result<Vec<BoardEntry>, Error> {
+) -> Result<Option<Vec<BoardEntry>>, Error> {
     let name = query.dimension.as_str();
     let key = AggregateKey::new(TOP_DIMENSION, name, query.period.date()).encode();
     let key = key.map_err(|error| Error::Query(error.to_string()))?;
@@ -72,11 +78,14 @@ async fn board(
     let rows = store.rows(table::AGGREGATE, scan).await?;
     let cell = rows.first().and_then(|row| row.cells().next());
     let Some(cell) = cell else {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     };
     let mut places = read_board(stages.plan.layout(), cell.value).map_err(row_error)?;
+    if places.len() < query.limit && cell.value.len() > BOARD_BYTES_MAX / 2 {
+        return Ok(None);
+    }
     places.truncate(query.limit);
-    Ok(places)
+    Ok(Some(places))
 }
 
 async fn rank_all(

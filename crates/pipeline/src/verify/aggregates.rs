@@ -1,11 +1,13 @@
 //! Proves the aggregates: every cell against the facts, by the straight way.
 
+mod oracle;
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use futures::stream::{BoxStream, StreamExt as _};
-use rowmill_aggregate::{Period, Straight, StraightRows};
+use rowmill_aggregate::{LateRows, Period, Straight, StraightRows};
 use rowmill_model::Row;
 use rowmill_model::columns::{family, table};
 use rowmill_rowkey::{AggregateKey, Date, Hour, KeyRange, SESSIONS_DIMENSION, TOP_DIMENSION};
@@ -20,14 +22,15 @@ use crate::marks::{Marks, marks};
 use crate::parts::each_part;
 use crate::spool::{Room, Spool};
 use crate::stages::Stages;
-use crate::unreadable::{Unreadable, read_event, shown_key};
+use crate::unreadable::{Unreadable, shown_key};
+use oracle::Levels;
 
 /// Which aggregates to verify, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerifyAggregatesOptions {
     /// Those of these dates. A week is verified only if all of it lies within them.
     pub dates: DateRange,
-    /// How many bytes of memory groups may take, about, before they go to temporary files.
+    /// How many bytes of memory all that it works on may take. What is beyond goes to a temporary file.
     pub memory_bytes: usize,
 }
 
@@ -80,8 +83,15 @@ impl VerifyAggregatesReport {
     }
 }
 
-/// How many parts of the facts are read at once, each with a share of the memory.
-const SHARES: usize = 4;
+/// A proof at work.
+#[derive(Clone)]
+struct Proof {
+    stages: Arc<Stages>,
+    store: Arc<dyn Store>,
+    options: VerifyAggregatesOptions,
+    room: Room,
+    control: Control,
+}
 
 /// Verifies the aggregates of some dates.
 pub async fn verify_aggregates(
@@ -90,49 +100,80 @@ pub async fn verify_aggregates(
     options: &VerifyAggregatesOptions,
     control: &Control,
 ) -> Result<VerifyAggregatesReport, Error> {
-    let options = *options;
-    let room = Room::new(options.memory_bytes);
-    let parts = each_part(store, table::FACT, |range| {
-        let (stages, store) = (Arc::clone(stages), Arc::clone(store));
-        let (control, room) = (control.clone(), room.clone());
-        async move { fold(&stages, &store, options, range, &room, &control).await }
-    });
-    let (mut spools, mut facts) = (Vec::new(), 0);
-    let mut report = VerifyAggregatesReport::default();
-    for (of_part, count, unreadable) in parts.await? {
-        spools.extend(of_part);
-        facts += count;
-        report.differ_unreadable(unreadable);
-    }
-    let pending = match marks(&**store).await {
-        Err(Error::Row(problem)) => {
-            report.differ(table::STATE, "pending hours", problem);
-            Marks::default()
+    let proof = Proof {
+        stages: Arc::clone(stages),
+        store: Arc::clone(store),
+        options: *options,
+        room: Room::new(options.memory_bytes / 4),
+        control: control.clone(),
+    };
+    control.unless_stopped(proof.run()).await
+}
+
+impl Proof {
+    async fn run(&self) -> Result<VerifyAggregatesReport, Error> {
+        let groups = Arc::new(Levels::new(Straight::combine));
+        let parts = each_part(&self.store, table::FACT, |range| {
+            let (proof, groups) = (self.clone(), Arc::clone(&groups));
+            async move { proof.fold(range, &groups).await }
+        });
+        let mut report = VerifyAggregatesReport::default();
+        for (count, unreadable) in parts.await? {
+            report.facts += count;
+            report.differ_unreadable(unreadable);
         }
-        marks => marks?,
-    };
-    let pending = pending.hours().map(Hour::date);
-    let mut comparison = Comparison {
-        stored: stored(&**store, options, AggregateKey::of_events()),
-        options,
-        ahead: None,
-        report: VerifyAggregatesReport {
-            facts,
-            pending: pending.filter(|date| options.holds(*date)).count() as u64,
-            ..report
-        },
-    };
-    let expected = comparison.compare_groups(stages, &spools).await?;
-    let of_dimension = |name| AggregateKey::dimension(name).map_err(row_error);
-    let ranges = vec![
-        of_dimension(TOP_DIMENSION)?,
-        of_dimension(SESSIONS_DIMENSION)?,
-    ];
-    comparison.stored = stored(&**store, options, ranges);
-    for row in expected {
-        comparison.compare(&row).await?;
+        report.pending = self.pending(&mut report).await?;
+        let groups = Arc::into_inner(groups).expect("all parts are folded");
+        let mut comparison = Comparison {
+            stored: self.stored(AggregateKey::of_events()),
+            options: self.options,
+            ahead: None,
+            report,
+        };
+        let late = comparison.compare_groups(self, &groups.finish()).await?;
+        let of_dimension = |name| AggregateKey::dimension(name).map_err(row_error);
+        let ranges = vec![
+            of_dimension(TOP_DIMENSION)?,
+            of_dimension(SESSIONS_DIMENSION)?,
+        ];
+        comparison.stored = self.stored(ranges);
+        comparison.compare_late(self, &late).await?;
+        Ok(comparison.report)
     }
-    comparison.finish().await
+
+    /// How many hours await aggregation.
+    async fn pending(&self, report: &mut VerifyAggregatesReport) -> Result<u64, Error> {
+        let pending = match marks(&*self.store).await {
+            Err(Error::Row(problem)) => {
+                report.differ(table::STATE, "pending hours", problem);
+                Marks::default()
+            }
+            marks => marks?,
+        };
+        let pending = pending.hours().map(Hour::date);
+        Ok(pending.filter(|date| self.options.holds(*date)).count() as u64)
+    }
+
+    /// The stored rows of some ranges, as far as they are asked for.
+    fn stored(&self, ranges: Vec<KeyRange>) -> BoxStream<'static, Result<Row, StoreError>> {
+        let mut scan = Scan::ranges(ranges).with_latest_only();
+        let dates = self.options.dates;
+        if dates != DateRange::ALL {
+            let ends = [dates.from(), dates.to()];
+            let [from, to] = ends.map(|date| date.start().cell_micros());
+            scan = scan.with_time(from, to + 1);
+        }
+        // It is asked again at its end, by whatever is still to be expected.
+        self.store.scan(table::AGGREGATE, scan).fuse().boxed()
+    }
+
+    /// Writes what there is of leaderboards and sessions to a partial.
+    fn drained_late(&self, rows: &mut StraightRows) -> Result<Spool, Error> {
+        let (mut partial, mut spool) = (self.stages.plan.partial(), Spool::new(&self.room));
+        rows.drain_late(&mut partial, |chunks| spool.extend(chunks))?;
+        spool.extend(partial.finish())?;
+        Ok(spool)
+    }
 }
 
 impl VerifyAggregatesOptions {
@@ -152,59 +193,6 @@ impl VerifyAggregatesOptions {
     }
 }
 
-fn stored(
-    store: &dyn Store,
-    options: VerifyAggregatesOptions,
-    ranges: Vec<KeyRange>,
-) -> BoxStream<'static, Result<Row, StoreError>> {
-    let mut scan = Scan::ranges(ranges).with_latest_only();
-    if options.dates != DateRange::ALL {
-        let ends = [options.dates.from(), options.dates.to()];
-        let [from, to] = ends.map(|date| date.start().cell_micros());
-        scan = scan.with_time(from, to + 1);
-    }
-    // It is asked again at its end, by whatever is still to be expected.
-    store.scan(table::AGGREGATE, scan).fuse().boxed()
-}
-
-/// Every bucket that a part of the facts gives, how many facts they are, and those that cannot be read.
-async fn fold(
-    stages: &Arc<Stages>,
-    store: &Arc<dyn Store>,
-    options: VerifyAggregatesOptions,
-    range: KeyRange,
-    room: &Room,
-    control: &Control,
-) -> Result<(Vec<Spool>, u64, Unreadable), Error> {
-    let mut straight = Straight::new(&stages.plan);
-    let (mut spools, mut count) = (Vec::new(), 0);
-    let mut unreadable = Unreadable::default();
-    // Of all families: a fact is there as long as any cell of it is.
-    let mut rows = store.scan(table::FACT, Scan::range(range).with_latest_only());
-    loop {
-        let row = rows.try_next().await?;
-        if row.is_none() || straight.bytes() > options.memory_bytes / SHARES {
-            let (mut partial, mut spool) = (stages.plan.partial(), Spool::new(room));
-            straight.drain(&mut partial);
-            spool.extend(partial.finish())?;
-            spools.push(spool);
-        }
-        let Some(row) = row else {
-            return Ok((spools, count, unreadable));
-        };
-        control.check()?;
-        control.advance(0, 1);
-        count += 1;
-        match read_event(&row, &stages.pipeline) {
-            Ok(stored) => {
-                let observation = stages.plan.observe_event(&stored.event);
-                straight.add(&observation, &|period| options.holds_period(period));
-            }
-            Err(problem) => unreadable.add(table::FACT, row.key(), problem),
-        }
-    }
-}
-
 struct Comparison {
     stored: BoxStream<'static, Result<Row, StoreError>>,
     options: VerifyAggregatesOptions,
@@ -213,34 +201,59 @@ struct Comparison {
 }
 
 impl Comparison {
-    /// Compares the rows of all groups with those that are stored, and gives what is to be expected of leaderboards and sessions.
+    /// Compares the rows of all groups with those that are stored, and gives what leaderboards and sessions are made of.
     async fn compare_groups(
         &mut self,
-        stages: &Arc<Stages>,
+        proof: &Proof,
         spools: &[Spool],
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Vec<Spool>, Error> {
         // Rows are compared some at a time: making them does not wait, reading those that are stored does.
         const ROWS: usize = 256;
-        let mut rows = StraightRows::new(&stages.plan);
+        let plan = &proof.stages.plan;
+        let (mut rows, late) = (StraightRows::new(plan), Levels::new(LateRows::combine));
         let sources = spools.iter().map(Source::spool).collect();
-        let mut merging = Merging::new(&stages.plan, sources);
+        let mut merging = Merging::new(plan, sources, &proof.control);
         let mut made = Vec::new();
         while let Some(merge) = merging.next().await? {
             let of_group = merge.states().map(|(_, state)| state);
             let row = rows.group(merge.key(), of_group);
             made.extend(row.map_err(row_error)?);
+            if rows.late_bytes() > proof.options.memory_bytes / 8 {
+                late.add(proof, proof.drained_late(&mut rows)?).await?;
+            }
             if made.len() == ROWS {
-                for row in made.drain(..) {
-                    self.compare(&row).await?;
-                }
+                self.compare_all(&mut made).await?;
             }
         }
         made.extend(rows.finish_row());
-        for row in made {
+        self.compare_all(&mut made).await?;
+        self.rest().await?;
+        late.add(proof, proof.drained_late(&mut rows)?).await?;
+        Ok(late.finish())
+    }
+
+    /// Compares the rows of leaderboards and sessions.
+    async fn compare_late(&mut self, proof: &Proof, spools: &[Spool]) -> Result<(), Error> {
+        let plan = &proof.stages.plan;
+        let mut rows = LateRows::new(plan);
+        let sources = spools.iter().map(Source::spool).collect();
+        let mut merging = Merging::new(plan, sources, &proof.control);
+        while let Some(merge) = merging.next().await? {
+            if let Some(row) = rows.group(merge).map_err(row_error)? {
+                self.compare(&row).await?;
+            }
+        }
+        if let Some(row) = rows.finish_row() {
             self.compare(&row).await?;
         }
-        self.rest().await?;
-        Ok(rows.finish())
+        self.rest().await
+    }
+
+    async fn compare_all(&mut self, rows: &mut Vec<Row>) -> Result<(), Error> {
+        for row in rows.drain(..) {
+            self.compare(&row).await?;
+        }
+        Ok(())
     }
 
     async fn next(&mut self) -> Result<Option<Row>, Error> {
@@ -342,11 +355,6 @@ impl Comparison {
             self.differ(&stored, "is there, and the facts give no such row");
         }
         Ok(())
-    }
-
-    async fn finish(mut self) -> Result<VerifyAggregatesReport, Error> {
-        self.rest().await?;
-        Ok(self.report)
     }
 
     fn differ(&mut self, row: &Row, problem: &str) {

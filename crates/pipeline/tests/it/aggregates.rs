@@ -782,3 +782,103 @@ async fn rows_are_counted_and_long_queries_stopped() {
         assert!(matches!(error, Error::Store(_)) && log.is_exceeded() && log.bytes() > 0);
     }
 }
+
+/// Events of one day, each of another song.
+fn songs(folder: &Path, count: usize, song: impl Fn(usize) -> String) -> PathBuf {
+    let event = |number: usize| {
+        let time = 1_762_000_000_000_u64 + number as u64;
+        let song = song(number);
+        format!(
+            "{{\"ts\":{time},\"userId\":\"1\",\"sessionId\":1,\"itemInSession\":{number},\"page\":\"NextSong\",\"song\":\"{song}\",\"artist\":\"a\",\"length\":1.5,\"level\":\"free\"}}\n"
+        )
+    };
+    let path = folder.join("songs.jsonl");
+    std::fs::write(&path, (0..count).map(event).collect::<String>()).unwrap();
+    path
+}
+
+/// The longest cell, of all there are.
+async fn longest_cell(store: &Arc<dyn Store>) -> usize {
+    let rows = table_of(store, table::AGGREGATE).await;
+    let cells = rows
+        .iter()
+        .filter(|row| !row.key().starts_with(b"_partial"));
+    let lengths =
+        cells.flat_map(|row| row.cells().map(|cell| cell.value.len()).collect::<Vec<_>>());
+    lengths.max().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_are_too_long_for_cells_are_cut_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&["aggregates=[{dimension='song',grains=['hour','day','week']}]"]);
+    let file = songs(folder.path(), 110, |number| {
+        format!("{}{number}", "é".repeat(60_000))
+    });
+    let store = memory_store().await.store;
+    let report = ingest_all(&stages, &store, &[&file], "run").await.unwrap();
+    assert_eq!(report.ledger.written, 110);
+    let done = aggregate_with(&stages, &store, &aggregation(Scope::Pending))
+        .await
+        .unwrap();
+    // Of the day and of the week.
+    assert_eq!((done.cut_values, done.cut_boards), (220, 0), "{done:?}");
+    assert!(longest_cell(&store).await < 200 << 10);
+    prove(&stages, &store).await;
+    let query = TopQuery {
+        dimension: "song".into(),
+        period: Period::Day("2025-11-01".parse().unwrap()),
+        by: "count".into(),
+        limit: 100,
+    };
+    let places: Vec<_> = top(&stages, &*store, &query)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    let values: std::collections::BTreeSet<_> = places.iter().map(|place| &place.value).collect();
+    assert_eq!(values.len(), 100);
+    assert!(
+        values
+            .iter()
+            .all(|value| value.len() <= 1_024 && value.starts_with("éé"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaderboard_has_a_budget_and_questions_see_beyond_it() {
+    const VALUES: usize = 4_500;
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&["aggregates=[{dimension='song',grains=['day'],top={size=10000}}]"]);
+    let file = songs(folder.path(), VALUES, |number| format!("{number:0>1000}"));
+    let store = memory_store().await.store;
+    ingest_all(&stages, &store, &[&file], "run").await.unwrap();
+    let done = aggregate_with(&stages, &store, &aggregation(Scope::Pending))
+        .await
+        .unwrap();
+    assert_eq!((done.cut_boards, done.cut_values), (1, 0), "{done:?}");
+    assert!(longest_cell(&store).await <= 4 << 20);
+    prove(&stages, &store).await;
+    let mut query = TopQuery {
+        dimension: "song".into(),
+        period: Period::Day("2025-11-01".parse().unwrap()),
+        by: "count".into(),
+        limit: 10_000,
+    };
+    let places: Vec<_> = top(&stages, &*store, &query)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(places.len(), VALUES);
+    query.limit = 100;
+    let first: Vec<_> = top(&stages, &*store, &query)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(first, places[..100]);
+}

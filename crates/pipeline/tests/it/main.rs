@@ -3,6 +3,7 @@
 
 mod aggregates;
 mod bigtable;
+mod busy;
 mod faults;
 mod foreign;
 mod forgetting;
@@ -68,6 +69,21 @@ pub(crate) fn generated(folder: &Path, name: &str, events: u64, seed: u64) -> Pa
     Generator::new(options)
         .write_all(&mut std::fs::File::create(&path).unwrap())
         .unwrap();
+    path
+}
+
+/// A file of good events of one day, some of them of the next.
+pub(crate) fn generated_on(folder: &Path, name: &str, events: u64, seed: u64) -> PathBuf {
+    let options = GenerateOptions {
+        events,
+        seed,
+        bad_percent: 0.0,
+        days: 1,
+        ..GenerateOptions::default()
+    };
+    let path = folder.join(name);
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+    Generator::new(options).write_all(&mut file).unwrap();
     path
 }
 
