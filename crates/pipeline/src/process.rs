@@ -216,13 +216,13 @@ impl<'s> Job<'s, '_> {
         user_id: Option<String>,
         findings: Vec<Finding>,
     ) {
+        // A batch that grows by doubling holds a record of 8 MB three times.
+        const LARGE_BYTES: usize = 1 << 20;
+        const MARGIN_BYTES: usize = 16 << 10;
         self.done.ledger.reject(&findings, record.position.length);
         if !self.source.accounting {
             return;
         }
-        // A batch that grows by doubling holds a record of 8 MB three times.
-        const LARGE_BYTES: usize = 1 << 20;
-        const MARGIN_BYTES: usize = 16 << 10;
         if record.raw.len() > LARGE_BYTES {
             self.done
                 .letters

@@ -172,7 +172,10 @@ pub(crate) fn fold(plan: &Arc<Plan>, parts: &[&[Observation<'_>]], hour: Hour) -
                 .filter(|it| it.hour() == hour)
                 .for_each(|it| groups.add(it));
             drained(partial, |partial, chunks| {
-                groups.drain(partial, |done| Ok::<_, Infallible>(chunks.extend(done)))
+                groups.drain(partial, |done| {
+                    chunks.extend(done);
+                    Ok::<_, Infallible>(())
+                })
             })
         })
         .collect();

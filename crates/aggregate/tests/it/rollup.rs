@@ -81,13 +81,19 @@ proptest! {
         let partials = [&all[..cut], &all[cut..]].map(|part| {
             let (mut straight, partial) = (Straight::new(&plan), plan.partial());
             part.iter().for_each(|it| straight.add(it, &|_| true));
-            drained(partial, |partial, chunks| straight.drain(partial, |done| Ok::<_, Infallible>(chunks.extend(done))))
+            drained(partial, |partial, chunks| straight.drain(partial, |done| {
+ chunks.extend(done);
+ Ok::<_, Infallible>(())
+ }))
         });
         let (mut made, mut rows) = (Vec::new(), StraightRows::new(&plan));
         // Leaderboards and sessions go to partials of their own now and then, and partials of either are merged before rows are made.
         let mut late = Vec::new();
         let mut drain = |rows: &mut StraightRows| {
-            late.push(drained(plan.partial(), |partial, chunks| rows.drain_late(partial, |done| Ok::<_, Infallible>(chunks.extend(done)))));
+            late.push(drained(plan.partial(), |partial, chunks| rows.drain_late(partial, |done| {
+ chunks.extend(done);
+ Ok::<_, Infallible>(())
+ })));
         };
         let whole = combined(&plan, &partials, Straight::combine);
         drive(&plan, &[&whole], |merge| {
