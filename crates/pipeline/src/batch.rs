@@ -23,6 +23,8 @@ pub(crate) struct Batch {
     pub(crate) chunks: Vec<(Arc<OpenFile>, Arc<Chunk>)>,
     /// How much input it covers, also what was left out.
     pub(crate) input_bytes: usize,
+    /// When it is written.
+    bytes_max: usize,
     /// By the place of the input among all.
     pub(crate) progress: BTreeMap<usize, (Arc<OpenFile>, Progress)>,
 }
@@ -35,6 +37,9 @@ pub(crate) struct Origin {
     /// Within the chunk.
     pub(crate) record: usize,
 }
+
+/// A dead letter of the longest record.
+const LETTER_BYTES_MAX: usize = (8 << 20) + (64 << 10);
 
 impl Batch {
     /// An empty batch that will be about `rows` rows or `bytes` bytes large when it is written: it never grows by
@@ -49,21 +54,19 @@ impl Batch {
             facts: MutationBatch::with_capacity(rows, facts_bytes + MARGIN_BYTES),
             timeline: MutationBatch::with_capacity(rows, bytes - facts_bytes + MARGIN_BYTES),
             origins: Vec::with_capacity(rows),
+            bytes_max: bytes.saturating_add(LETTER_BYTES_MAX),
             ..Self::default()
         }
     }
 
-    /// Takes dead letters, without a copy of them if they are the first.
-    pub(crate) fn take_letters(&mut self, letters: MutationBatch) {
+    /// Takes dead letters. Room for large ones is made once, for as many as a batch takes.
+    pub(crate) fn take_letters(&mut self, letters: &MutationBatch) {
         const LARGE_BYTES: usize = 1 << 20;
-        if self.letters.is_empty() {
-            self.letters = letters;
-            return;
-        }
         if letters.bytes() > LARGE_BYTES {
-            self.letters.reserve_exact(letters.bytes());
+            let missing = self.bytes_max.saturating_sub(self.letters.bytes());
+            self.letters.reserve_exact(missing.max(letters.bytes()));
         }
-        self.letters.append(&letters);
+        self.letters.append(letters);
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -83,8 +86,7 @@ impl Batch {
     pub(crate) fn clear(&mut self) {
         self.facts.clear();
         self.timeline.clear();
-        // Letters are rare, and may be large: their memory is not kept for the next.
-        self.letters = MutationBatch::new();
+        self.letters.clear();
         self.hours.clear();
         self.origins.clear();
         self.chunks.clear();

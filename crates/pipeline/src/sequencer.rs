@@ -147,8 +147,7 @@ impl<'a> Sequencer<'a> {
         self.show_examples(file, &processed, &chunk);
         self.batch.input_bytes += chunk.bytes();
         if self.writer.is_some() {
-            self.batch
-                .take_letters(std::mem::take(&mut processed.letters));
+            self.batch.take_letters(&processed.letters);
             let is_origin = |origin: &Origin| origin.chunk == self.batch.chunks.len();
             if self.batch.origins.last().is_some_and(is_origin) {
                 self.batch.chunks.push((Arc::clone(file), chunk));
