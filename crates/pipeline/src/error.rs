@@ -102,6 +102,12 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The system gives no thread.
+    #[error("starting a thread")]
+    Thread {
+        /// Why it does not.
+        source: std::io::Error,
+    },
     /// Writing the output failed.
     #[error("writing the output failed")]
     Output(#[from] std::io::Error),

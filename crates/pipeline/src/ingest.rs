@@ -272,7 +272,7 @@ async fn run(
     });
     let mut sequencer = Sequencer::new(options, &plan.before, writer);
     let reader = Reader::new(options, control.clone());
-    let parts = parts(stages, reader.pieces(plan.tasks), options.threads);
+    let parts = parts(stages, reader.pieces(plan.tasks)?, options.threads);
     let mut parts = std::pin::pin!(parts);
     let mut has_too_many_rejects = sequencer.has_too_many_rejects();
     while !has_too_many_rejects {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use rowmill_rowkey::KeyRange;
 use rowmill_store::Store;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
@@ -39,6 +41,24 @@ where
     let works: Vec<_> = parts.into_iter().map(work).collect();
     let works = stream::iter(works).map(spawned);
     works.buffered(PARTS_AT_ONCE).try_collect().await
+}
+
+/// Does work that waits for others on a thread of its own. The runtime's threads for what blocks are few, and the store needs one to make
+/// what is waited for happen.
+pub(crate) fn on_own_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>, Error> {
+    let (sender, done) = oneshot::channel();
+    let runtime = Handle::current();
+    let thread = std::thread::Builder::new().name(format!("rowmill:{name}"));
+    let started = thread.spawn(move || {
+        let _entered = runtime.enter();
+        // Nobody asks what became of work that was given up.
+        sender.send(work()).ok();
+    });
+    started.map_err(|source| Error::Thread { source })?;
+    Ok(done)
 }
 
 /// Lets the runtime do work beside others', for as long as somebody waits for it.

@@ -10,11 +10,13 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::control::Control;
 use crate::digest::Sum;
+use crate::error::Error as JobError;
 use crate::file_ledger::{FileStatus, Tail};
 use crate::ingest::IngestOptions;
 use crate::input::{OpenChunks, Prepared};
 use crate::letter;
 use crate::open_file::OpenFile;
+use crate::parts::on_own_thread;
 use crate::plan::{Role, Task};
 
 /// What the reader gives.
@@ -94,18 +96,18 @@ impl Reader {
     }
 
     /// The pieces of all inputs in order, a few ahead.
-    pub(crate) fn pieces(self, tasks: Vec<Task>) -> impl Stream<Item = Piece> {
+    pub(crate) fn pieces(self, tasks: Vec<Task>) -> Result<impl Stream<Item = Piece>, JobError> {
         let (sender, receiver) = mpsc::channel(self.ahead);
-        tokio::task::spawn_blocking(move || {
+        on_own_thread("reader", move || {
             for (index, task) in tasks.into_iter().enumerate() {
                 if self.read(index, task, sender.clone()).is_none() {
                     return;
                 }
             }
-        });
-        stream::unfold(receiver, |mut receiver| async {
+        })?;
+        Ok(stream::unfold(receiver, |mut receiver| async {
             Some((receiver.recv().await?, receiver))
-        })
+        }))
     }
 
     fn read(&self, index: usize, task: Task, pieces: mpsc::Sender<Piece>) -> Option<()> {

@@ -26,6 +26,7 @@ use crate::ingest::DUPLICATE_WINDOW;
 use crate::input::{Inputs, Prepared, Search};
 use crate::letter;
 use crate::open_file::OpenFile;
+use crate::parts::on_own_thread;
 use crate::process::process_chunk;
 use crate::runs::RunKind;
 use crate::stages::Stages;
@@ -91,7 +92,8 @@ pub(super) async fn prove(
     let (sender, mut records) = mpsc::channel(2);
     let reading = {
         let (stages, ledger) = (Arc::clone(stages), ledger.clone());
-        tokio::task::spawn_blocking(move || read(&stages, prepared, &ledger, sample, &sender))
+        let work = move || read(&stages, prepared, &ledger, sample, &sender);
+        on_own_thread("source", work)?
     };
     let mut lookup = Lookup {
         store,
@@ -150,7 +152,8 @@ pub(super) async fn gives_what_was_written(
     let (sender, mut records) = mpsc::channel(2);
     let reading = {
         let (stages, ledger) = (Arc::clone(stages), ledger.clone());
-        tokio::task::spawn_blocking(move || read(&stages, prepared, &ledger, None, &sender))
+        let work = move || read(&stages, prepared, &ledger, None, &sender);
+        on_own_thread("source", work)?
     };
     let (mut facts, mut letters) = (Digest::default(), Digest::default());
     while let Some(records) = records.recv().await {

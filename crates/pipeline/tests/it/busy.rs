@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use rowmill_model::{MutationBatch, Row};
 use rowmill_pipeline::{
-    AggregateOptions, Control, Error, IngestOptions, RebuildOptions, Scope, Shard,
-    VerifyAggregatesOptions, aggregate, rebuild_timeline, verify_aggregates,
+    AggregateOptions, Control, Depth, Error, IngestOptions, RebuildOptions, Scope, Shard,
+    VerifyAggregatesOptions, VerifyOptions, aggregate, rebuild_timeline, verify, verify_aggregates,
 };
 use rowmill_store::{Capability, Result, Scan, Store};
 use tokio::runtime::Runtime;
@@ -29,7 +29,7 @@ fn runtime() -> Runtime {
 }
 
 /// More rows in each of the sixteen buckets of one day than a scan has in its pages: twice 512, or twice 256 KiB.
-const EVENTS: u64 = 24_000;
+const EVENTS: u64 = 18_000;
 
 /// Each way to aggregate holds sixteen scans open, and reads them in turn.
 #[test]
@@ -44,6 +44,15 @@ fn a_day_that_is_larger_than_every_buffer_is_aggregated() {
         ingest_with(&stages, &store, &[&file], &options)
             .await
             .unwrap();
+        let control = Control::default();
+        for depth in [Depth::Store, Depth::Full] {
+            let options = VerifyOptions {
+                depth,
+                ..VerifyOptions::default()
+            };
+            let report = verify(&stages, &store, &options, &control).await.unwrap();
+            assert!(report.is_proved(), "{:?}", report.differences.first());
+        }
         let first = aggregate_with(&stages, &store, &aggregation(Scope::Pending))
             .await
             .unwrap();
@@ -69,7 +78,6 @@ fn a_day_that_is_larger_than_every_buffer_is_aggregated() {
             aggregate_with(&stages, &store, &options).await.unwrap();
         }
         assert!(aggregates_of(&store).await == expected, "the same bytes");
-        let control = Control::default();
         let options = RebuildOptions::new(now());
         let rebuilt = rebuild_timeline(&stages, &store, &options, &control);
         assert_eq!(rebuilt.await.unwrap().facts, first.events);
