@@ -149,14 +149,14 @@ fn shards_say_what_is_missing() {
     assert_snapshot!(task("0"), @r#"
     exit 0
     -- stdout
-    {"days":0,"events":1,"expired_hours":0,"hours":0,"postponed_weeks":0,"rows":0,"shards_missing":1,"weeks":0}
+    {"cut_boards":0,"cut_values":0,"days":0,"events":1,"expired_hours":0,"hours":0,"postponed_weeks":0,"rows":0,"shards_missing":1,"weeks":0}
     -- stderr
     1 shard still to come; the last one merges, or `rowmill aggregate --merge`
     "#);
     assert_snapshot!(task("1"), @r#"
     exit 0
     -- stdout
-    {"days":1,"events":2,"expired_hours":0,"hours":2,"postponed_weeks":0,"rows":26,"shards_missing":0,"weeks":1}
+    {"cut_boards":0,"cut_values":0,"days":1,"events":2,"expired_hours":0,"hours":2,"postponed_weeks":0,"rows":26,"shards_missing":0,"weeks":1}
     "#);
     // An index that says nothing of how many there are would make every task do everything.
     let mut command = crate::rowmill(path, &["aggregate"]);
@@ -173,7 +173,7 @@ fn shards_say_what_is_missing() {
     assert_snapshot!(shown(path, &command.output().unwrap()), @r#"
     exit 0
     -- stdout
-    {"days":1,"events":3,"expired_hours":0,"hours":2,"postponed_weeks":0,"rows":26,"shards_missing":0,"weeks":1}
+    {"cut_boards":0,"cut_values":0,"days":1,"events":3,"expired_hours":0,"hours":2,"postponed_weeks":0,"rows":26,"shards_missing":0,"weeks":1}
     "#);
 }
 
