@@ -10,7 +10,7 @@ use rowmill_model::RowMutation;
 use rowmill_store::{Error, ErrorKind, Result};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::entry;
+use crate::entry::{self, Place};
 use crate::folder::{self, KEYSPACES, Record, TABLES, TableFile};
 use crate::open::open_mirror;
 use crate::store::EmbeddedStore;
@@ -262,14 +262,15 @@ pub(crate) fn stopped() -> Error {
     Error::new(ErrorKind::Unavailable, "stopped before its end")
 }
 
-/// Whether an entry holds a mutation.
+/// Whether an entry holds a mutation, or a piece of one.
 fn is_sound(key: &[u8], value: &Bytes) -> bool {
-    let Some(row_key) = entry::escaped_row_key(key) else {
+    let (Some(place), Some((_, ops))) = (Place::of(key), entry::split_value(value)) else {
         return false;
     };
-    let row_key = entry::unescape(row_key);
-    entry::split_value(value)
-        .is_some_and(|(_, ops)| RowMutation::from_bytes(&row_key, &ops).is_ok())
+    let row_key = entry::unescape(&key[..place.row_bytes]);
+    place.number > 0
+        || entry::pieces(&ops).is_some()
+        || RowMutation::from_bytes(&row_key, &ops).is_ok()
 }
 
 fn keyspaces(database: &Database) -> Result<Vec<Keyspace>> {

@@ -7,6 +7,18 @@
 //!
 //! The end mark sorts before every continuation of a row key, so entries sort as their rows do, and a row's entries stand
 //! together.
+//!
+//! Whoever merges sorted runs holds an entry of each, so none may be large. A mutation with long operations is stored in pieces, which
+//! stand after the row's other entries. Pieces of a mutation that was replaced by a shorter one may be left over: their sequence number is
+//! another.
+//!
+//! ```text
+//! value  sequence:u64be | 00 | pieces:u16be
+//! key    row key, 00 as 00 FF | 00 02 | piece:u16be, from 1 | FF FF | shape:u64be
+//! value  sequence:u64be | part of the operations
+//! ```
+
+use std::ops::Range;
 
 use bytes::Bytes;
 use rowmill_model::{Mutation, RowMutation};
@@ -14,41 +26,123 @@ use xxhash_rust::xxh3::Xxh3;
 
 const ESCAPE: u8 = 0xff;
 const END: [u8; 2] = [0, 1];
+const END_BEFORE_PIECE: [u8; 2] = [0, 2];
+/// No end mark, so that the end of a piece's key is not taken for that of a mutation's.
+const AFTER_PIECE: [u8; 2] = [0xff, 0xff];
 const SHAPE_BYTES: usize = 8;
 const SEQUENCE_BYTES: usize = 8;
 
-/// The key of the entry that a mutation becomes.
-pub(crate) fn key(mutation: RowMutation<'_>) -> Vec<u8> {
-    let mut key = Vec::with_capacity(mutation.key().len() + END.len() + SHAPE_BYTES);
-    push_key(&mut key, mutation);
-    key
+/// No operations begin with it.
+const IN_PIECES: u8 = 0;
+/// Operations of more bytes are stored in pieces of so many, or in as many pieces as a key can number.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// The entries that a mutation becomes: the first one, and then its pieces, if its operations are long.
+pub(crate) struct Entries<'a> {
+    mutation: RowMutation<'a>,
+    pieces: u16,
+    piece_bytes: usize,
 }
 
-/// Appends the key of the entry that a mutation becomes.
-pub(crate) fn push_key(out: &mut Vec<u8>, mutation: RowMutation<'_>) {
-    push_row_key(out, mutation.key());
-    out.extend_from_slice(&END);
-    out.extend_from_slice(&shape(mutation).to_be_bytes());
+impl<'a> Entries<'a> {
+    pub(crate) fn new(mutation: RowMutation<'a>) -> Self {
+        let bytes = mutation.ops().len();
+        let piece_bytes = PIECE_BYTES.max(bytes.div_ceil(usize::from(u16::MAX)));
+        let pieces = if bytes > PIECE_BYTES {
+            bytes.div_ceil(piece_bytes)
+        } else {
+            0
+        };
+        Self {
+            mutation,
+            pieces: u16::try_from(pieces).expect("pieces that a key can number"),
+            piece_bytes,
+        }
+    }
+
+    /// The numbers of the entries.
+    pub(crate) fn numbers(&self) -> std::ops::RangeInclusive<u16> {
+        0..=self.pieces
+    }
+
+    /// Appends the key of an entry.
+    pub(crate) fn push_key(&self, out: &mut Vec<u8>, number: u16) {
+        push_row_key(out, self.mutation.key());
+        if number == 0 {
+            out.extend_from_slice(&END);
+        } else {
+            out.extend_from_slice(&END_BEFORE_PIECE);
+            out.extend_from_slice(&number.to_be_bytes());
+            out.extend_from_slice(&AFTER_PIECE);
+        }
+        out.extend_from_slice(&shape(self.mutation).to_be_bytes());
+    }
+
+    /// The value of an entry, when the mutation is applied as number `sequence`.
+    pub(crate) fn value(&self, number: u16, sequence: u64) -> Vec<u8> {
+        let ops = self.mutation.ops();
+        let in_pieces;
+        let rest = if self.pieces == 0 {
+            ops
+        } else if number == 0 {
+            let [high, low] = self.pieces.to_be_bytes();
+            in_pieces = [IN_PIECES, high, low];
+            &in_pieces
+        } else {
+            &ops[self.piece(number)]
+        };
+        [&sequence.to_be_bytes(), rest].concat()
+    }
+
+    fn piece(&self, number: u16) -> Range<usize> {
+        let start = (usize::from(number) - 1) * self.piece_bytes;
+        start..self.mutation.ops().len().min(start + self.piece_bytes)
+    }
 }
 
-/// The value of the entry that a mutation becomes, applied as number `sequence`.
-pub(crate) fn value(mutation: RowMutation<'_>, sequence: u64) -> Vec<u8> {
-    let mut value = Vec::with_capacity(SEQUENCE_BYTES + mutation.ops().len());
-    value.extend_from_slice(&sequence.to_be_bytes());
-    value.extend_from_slice(mutation.ops());
-    value
+/// What an entry's key says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// How many bytes of the key are the escaped row key, which is the same for all entries of a row.
+    pub(crate) row_bytes: usize,
+    /// The number of the piece; 0 if it is none.
+    pub(crate) number: u16,
+    pub(crate) shape: u64,
 }
 
-/// The sequence number and the operations of an entry's value.
+impl Place {
+    pub(crate) fn of(key: &[u8]) -> Option<Self> {
+        let (rest, shape) = key.split_last_chunk::<SHAPE_BYTES>()?;
+        let (before, mark) = rest.split_last_chunk()?;
+        let (row, number) = match *mark {
+            END => (before, 0),
+            AFTER_PIECE => {
+                let (rest, number) = before.split_last_chunk()?;
+                let row = rest.strip_suffix(&END_BEFORE_PIECE)?;
+                (row, u16::from_be_bytes(*number))
+            }
+            _ => return None,
+        };
+        Some(Self {
+            row_bytes: row.len(),
+            number,
+            shape: u64::from_be_bytes(*shape),
+        })
+    }
+}
+
+/// The sequence number of an entry's value, and the operations or what is there of them.
 pub(crate) fn split_value(value: &Bytes) -> Option<(u64, Bytes)> {
     let sequence = u64::from_be_bytes(*value.first_chunk()?);
     Some((sequence, value.slice(SEQUENCE_BYTES..)))
 }
 
-/// The escaped row key of an entry's key, which is the same for all entries of a row.
-pub(crate) fn escaped_row_key(key: &[u8]) -> Option<&[u8]> {
-    let rest = key.len().checked_sub(END.len() + SHAPE_BYTES)?;
-    Some(&key[..rest])
+/// How many pieces there are of the operations, if that is what stands in their place.
+pub(crate) fn pieces(ops: &[u8]) -> Option<u16> {
+    match ops {
+        [IN_PIECES, high, low] => Some(u16::from_be_bytes([*high, *low])),
+        _ => None,
+    }
 }
 
 /// The row key that was escaped.
@@ -127,14 +221,24 @@ mod tests {
     use proptest::prelude::*;
     use rowmill_model::MutationBatch;
 
-    use super::{escaped_row_key, key, unescape};
+    use super::{Entries, PIECE_BYTES, Place, pieces, split_value, unescape};
 
-    fn entry_key(row_key: &[u8], value: &[u8]) -> Vec<u8> {
+    fn key(batch: &MutationBatch) -> Vec<u8> {
+        let mut key = Vec::new();
+        Entries::new(batch.get(0)).push_key(&mut key, 0);
+        key
+    }
+
+    fn batch(row_key: &[u8], value: &[u8]) -> MutationBatch {
         let mut batch = MutationBatch::new();
         let mut row = batch.row(row_key);
         row.set("f", b"q", 0, value);
         row.finish();
-        key(batch.get(0))
+        batch
+    }
+
+    fn entry_key(row_key: &[u8], value: &[u8]) -> Vec<u8> {
+        key(&batch(row_key, value))
     }
 
     proptest! {
@@ -142,7 +246,36 @@ mod tests {
         fn entries_sort_as_their_rows(a in "[\0\u{1}a]{0,5}", b in "[\0\u{1}a]{0,5}") {
             let (a, b) = (a.as_bytes(), b.as_bytes());
             prop_assert_eq!(entry_key(a, b"").cmp(&entry_key(b, b"")), a.cmp(b));
-            prop_assert_eq!(unescape(escaped_row_key(&entry_key(a, b"")).unwrap()), a);
+            let key = entry_key(a, b"");
+            let place = Place::of(&key).unwrap();
+            prop_assert_eq!(place.number, 0);
+            prop_assert_eq!(unescape(&key[..place.row_bytes]), a);
+        }
+
+        #[test]
+        fn pieces_stand_behind_their_row_and_are_the_operations(
+            a in "[\0\u{1}\u{2}\u{ff}a]{0,5}", b in "[\0\u{1}\u{2}\u{ff}a]{0,5}", bytes in PIECE_BYTES - 20..4 * PIECE_BYTES,
+        ) {
+            let (a, b) = (a.as_bytes(), b.as_bytes());
+            let batch = batch(a, &vec![7; bytes]);
+            let entries = Entries::new(batch.get(0));
+            let ops = batch.get(0).ops();
+            let mut joined = Vec::new();
+            for number in entries.numbers() {
+                let mut key = Vec::new();
+                entries.push_key(&mut key, number);
+                let place = Place::of(&key).unwrap();
+                prop_assert_eq!((unescape(&key[..place.row_bytes]), place.number), (a.to_vec(), number));
+                prop_assert_eq!(key.cmp(&entry_key(b, b"")), a.cmp(b).then(number.cmp(&0)));
+                let value = entries.value(number, 5).into();
+                let (sequence, part) = split_value(&value).unwrap();
+                prop_assert!(sequence == 5 && part.len() <= PIECE_BYTES);
+                match pieces(&part) {
+                    Some(count) => prop_assert_eq!((number, count), (0, *entries.numbers().end())),
+                    None => joined.extend_from_slice(&part),
+                }
+            }
+            prop_assert_eq!(joined, ops);
         }
     }
 
@@ -154,7 +287,7 @@ mod tests {
             let mut row = batch.row(b"k");
             write(&mut row);
             row.finish();
-            key(batch.get(0))
+            key(&batch)
         };
         let one = shape(&|row| row.set("f", b"q", 0, b""));
         assert_ne!(one, shape(&|row| row.set("f", b"q", 1000, b"")));

@@ -7,7 +7,7 @@ use rowmill_rowkey::KeyRange;
 use rowmill_store::{Error, ErrorKind, Result, RowCells, View};
 use smallvec::SmallVec;
 
-use crate::entry;
+use crate::entry::{self, Place};
 use crate::error;
 
 /// The rows of one range, in key order or against it.
@@ -33,7 +33,9 @@ struct Groups {
 
 struct Entry {
     key: Bytes,
+    place: Place,
     sequence: u64,
+    /// The operations, or the part of them that the entry holds.
     ops: Bytes,
 }
 
@@ -42,7 +44,11 @@ type Group = SmallVec<[Entry; 1]>;
 
 impl Entry {
     fn row(&self) -> &[u8] {
-        entry::escaped_row_key(&self.key).expect("checked when it was read")
+        &self.key[..self.place.row_bytes]
+    }
+
+    fn is_whole(&self) -> bool {
+        self.place.number == 0 && entry::pieces(&self.ops).is_none()
     }
 }
 
@@ -76,9 +82,14 @@ impl Groups {
             .into_inner()
             .map_err(|error| error::engine("reading a row", error))?;
         let (key, value) = (Bytes::from(key), Bytes::from(value));
-        let parts = entry::escaped_row_key(&key).and(entry::split_value(&value));
-        let (sequence, ops) = parts.ok_or_else(|| corrupt(&key))?;
-        Ok(Some(Entry { key, sequence, ops }))
+        let parts = Place::of(&key).zip(entry::split_value(&value));
+        let (place, (sequence, ops)) = parts.ok_or_else(|| corrupt(&key))?;
+        Ok(Some(Entry {
+            key,
+            place,
+            sequence,
+            ops,
+        }))
     }
 
     /// All entries of the next row; none at the end.
@@ -114,25 +125,57 @@ impl Rows {
         let Some(first) = group.first() else {
             return Ok(None);
         };
-        let key = row_key(&first.key);
-        let row = self.row(group).map_err(|_| corrupt(&key))?;
+        let key = row_key(first);
+        let row = whole(group).and_then(|group| self.row(&key, group));
+        let row = row.map_err(|_| corrupt(&key))?;
         Ok(Some(Visited { key, row }))
     }
 
     /// The row of a group; none if it has no cells to show.
-    fn row(&self, mut group: Group) -> std::result::Result<Option<Row>, InvalidMutation> {
-        let key = row_key(&group[0].key);
+    fn row(
+        &self,
+        key: &Bytes,
+        mut group: Group,
+    ) -> std::result::Result<Option<Row>, InvalidMutation> {
         // One entry that only sets cells is the row as it stands, unless something of it is hidden.
         if group.len() == 1
             && let Ok(Some(row)) = self.view.whole(key.clone(), group[0].ops.clone())
         {
             return Ok(Some(row));
         }
-        let cells = cells(&key, &mut group)?;
+        let cells = cells(key, &mut group)?;
         // A key of its own: a slice would keep the whole block that it was read with, of which little may be shown.
-        let key = Bytes::copy_from_slice(&key);
+        let key = Bytes::copy_from_slice(key);
         Ok(RowBuilder::build(key, self.view.select(cells.iter())))
     }
+}
+
+/// The entries of a row with their operations put together, and without pieces that are left over.
+fn whole(group: Group) -> std::result::Result<Group, InvalidMutation> {
+    if group.iter().all(Entry::is_whole) {
+        return Ok(group);
+    }
+    let (mut entries, mut pieces): (Group, Group) =
+        group.into_iter().partition(|it| it.place.number == 0);
+    pieces.sort_unstable_by_key(|it| it.place.number);
+    for entry in &mut entries {
+        let Some(count) = entry::pieces(&entry.ops) else {
+            continue;
+        };
+        let is_its =
+            |it: &&Entry| it.place.shape == entry.place.shape && it.sequence == entry.sequence;
+        let its: SmallVec<[&Bytes; 8]> = pieces.iter().filter(is_its).map(|it| &it.ops).collect();
+        if its.len() != usize::from(count) {
+            return Err(InvalidMutation);
+        }
+        let mut ops = Vec::with_capacity(its.iter().map(|it| it.len()).sum());
+        its.iter().for_each(|piece| ops.extend_from_slice(piece));
+        entry.ops = ops.into();
+    }
+    if entries.is_empty() {
+        return Err(InvalidMutation);
+    }
+    Ok(entries)
 }
 
 /// The cells that the entries of a row amount to.
@@ -151,20 +194,24 @@ pub(crate) fn emptied_by(
     mutation: RowMutation<'_>,
 ) -> Result<Option<Vec<Bytes>>> {
     let range = KeyRange::single(mutation.key().to_vec());
-    let mut group = Groups::new(keyspace, &range, false).next()?;
-    let mut cells = cells(mutation.key(), &mut group).map_err(|_| corrupt(mutation.key()))?;
+    let group = Groups::new(keyspace, &range, false).next()?;
+    if group.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    let keys = group.iter().map(|entry| entry.key.clone()).collect();
+    let cells = whole(group).and_then(|mut group| cells(mutation.key(), &mut group));
+    let mut cells = cells.map_err(|_| corrupt(mutation.key()))?;
     cells.apply(mutation);
     let is_empty = cells.iter().next().is_none();
-    Ok(is_empty.then(|| group.into_iter().map(|entry| entry.key).collect()))
+    Ok(is_empty.then_some(keys))
 }
 
-/// The row key of an entry's key: a slice of it, unless it was escaped.
-fn row_key(key: &Bytes) -> Bytes {
-    let escaped = entry::escaped_row_key(key).expect("checked when it was read");
-    if escaped.contains(&0) {
-        entry::unescape(escaped).into()
+/// The row key of an entry: a slice of its key, unless it was escaped.
+fn row_key(entry: &Entry) -> Bytes {
+    if entry.row().contains(&0) {
+        entry::unescape(entry.row()).into()
     } else {
-        key.slice(..escaped.len())
+        entry.key.slice(..entry.place.row_bytes)
     }
 }
 

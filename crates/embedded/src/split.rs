@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fjall::Keyspace;
 use rowmill_store::Result;
 
-use crate::entry;
+use crate::entry::{self, Place};
 use crate::error;
 
 /// How many parts a table is split into at most.
@@ -33,10 +33,10 @@ pub(crate) fn keys(keyspace: &Keyspace) -> Result<Vec<Vec<u8>>> {
         let Some(found) = entry_at(keyspace.range(start..).next())? else {
             break;
         };
-        let Some(escaped) = entry::escaped_row_key(&found) else {
+        let Some(place) = Place::of(&found) else {
             continue;
         };
-        let key = entry::unescape(escaped);
+        let key = entry::unescape(&found[..place.row_bytes]);
         if keys.last() != Some(&key) {
             keys.push(key);
         }

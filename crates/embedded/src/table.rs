@@ -10,7 +10,7 @@ use fjall::{Database, Keyspace, PersistMode};
 use rowmill_model::{Mutation, MutationBatch};
 use rowmill_store::{Error, Result, TableSchema, validate};
 
-use crate::entry;
+use crate::entry::Entries;
 use crate::error;
 use crate::folder::{Held, Written};
 use crate::health::Health;
@@ -167,12 +167,13 @@ impl Table {
                 }
                 continue;
             }
-            let mutation = batch.get(index);
-            writes.insert(
-                &self.keyspace,
-                entry::key(mutation),
-                entry::value(mutation, first + index as u64),
-            );
+            let entries = Entries::new(batch.get(index));
+            for number in entries.numbers() {
+                let mut key = Vec::new();
+                entries.push_key(&mut key, number);
+                let value = entries.value(number, first + index as u64);
+                writes.insert(&self.keyspace, key, value);
+            }
         }
         let written = if writes.is_empty() {
             Written::Nothing
@@ -191,24 +192,29 @@ impl Table {
     ) -> fjall::Result<Written> {
         // The keys stand in one buffer, and what is sorted are their places in it.
         let mut keys = Vec::with_capacity(rows.len() * 96);
-        let mut entries: Vec<(Range<usize>, usize)> = Vec::with_capacity(rows.len());
+        let mut places: Vec<(Range<usize>, u32, u16)> = Vec::with_capacity(rows.len());
         for &index in rows {
-            let start = keys.len();
-            entry::push_key(&mut keys, batch.get(index));
-            entries.push((start..keys.len(), index));
+            let entries = Entries::new(batch.get(index));
+            let index = u32::try_from(index).expect("fewer rows than bytes");
+            for number in entries.numbers() {
+                let start = keys.len();
+                entries.push_key(&mut keys, number);
+                places.push((start..keys.len(), index, number));
+            }
         }
-        entries.sort_unstable_by(|(a, i), (b, j)| {
+        places.sort_unstable_by(|(a, i, _), (b, j, _)| {
             keys[a.clone()].cmp(&keys[b.clone()]).then(i.cmp(j))
         });
         let mut ingestion = self.keyspace.start_ingestion()?;
-        let mut entries = entries
+        let mut places = places
             .into_iter()
-            .map(|(at, index)| (&keys[at], index))
+            .map(|(at, index, number)| (&keys[at], index, number))
             .peekable();
-        while let Some((key, index)) = entries.next() {
+        while let Some((key, index, number)) = places.next() {
             // Of two mutations that decide the same, the later one stands.
-            if entries.peek().is_none_or(|(next, _)| *next != key) {
-                ingestion.write(key, entry::value(batch.get(index), first + index as u64))?;
+            if places.peek().is_none_or(|(next, ..)| *next != key) {
+                let entries = Entries::new(batch.get(index as usize));
+                ingestion.write(key, entries.value(number, first + u64::from(index)))?;
             }
         }
         ingestion.finish()?;

@@ -5,9 +5,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 use rowmill_embedded::EmbeddedStore;
 use rowmill_model::MutationBatch;
-use rowmill_store::{Admin as _, ErrorKind, Scan, StoreExt as _, SystemClock, TableSchema};
+use rowmill_store::{
+    Admin as _, ErrorKind, MemoryStore, Scan, StoreExt as _, SystemClock, TableSchema,
+};
 
 fn batch(rows: std::ops::Range<u32>, value: &str) -> MutationBatch {
     let mut batch = MutationBatch::new();
@@ -107,6 +112,84 @@ async fn nothing_is_left_of_a_deleted_row() {
     let database = fjall::Database::builder(folder.path()).open().unwrap();
     let entries = database.keyspace("table.t", Default::default).unwrap();
     assert_eq!(entries.iter().count(), 0);
+}
+
+/// How long a value is that is stored in one entry, in two, and in several.
+const LENGTHS: [usize; 4] = [10, 65_500, 70_000, 300_000];
+
+/// What is done to one row: a value of a length set under a cell timestamp, or all of it deleted.
+#[derive(Debug, Clone)]
+enum Change {
+    Set { length: usize, millis: i64 },
+    Delete,
+}
+
+impl Change {
+    fn write(&self, batch: &mut MutationBatch, row: u8, number: usize) {
+        let mut row = batch.row(&[b'r', row]);
+        match self {
+            Self::Set { length, millis } => {
+                let value = format!("{number:010}").repeat(length.div_ceil(10));
+                row.set("f", b"q", millis * 1_000, &value.as_bytes()[..*length]);
+            }
+            Self::Delete => row.delete_row(),
+        }
+        row.finish();
+    }
+}
+
+fn change() -> impl Strategy<Value = (u8, Change)> {
+    let set = (select(&LENGTHS[..]), 0..2_i64)
+        .prop_map(|(length, millis)| Change::Set { length, millis });
+    (0..3_u8, prop_oneof![4 => set, 1 => Just(Change::Delete)])
+}
+
+async fn apply_all(
+    stores: (&EmbeddedStore, &MemoryStore),
+    changes: &[(u8, Change)],
+    number: &mut usize,
+) {
+    let mut batch = MutationBatch::new();
+    for (row, change) in changes {
+        *number += 1;
+        change.write(&mut batch, *row, *number);
+    }
+    stores.0.apply_all("t", batch.clone()).await.unwrap();
+    stores.1.apply_all("t", batch).await.unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Values that are stored in pieces, overwritten by longer and shorter ones and deleted, in the journal and in sorted runs in turn.
+    #[test]
+    fn long_values_are_as_in_memory(rounds in vec((vec(change(), 1..4), any::<bool>()), 1..6)) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let expected = MemoryStore::new();
+            expected.create_table(&TableSchema::new("t", ["f", "g"])).await.unwrap();
+            let mut number = 0;
+            for (changes, in_runs) in rounds {
+                let store = open(folder.path(), if in_runs { 1 } else { 1_000 }).await;
+                apply_all((&store, &expected), &changes, &mut number).await;
+                for scan in [Scan::all(), Scan::all().reversed()] {
+                    let found = store.rows("t", scan.clone()).await.unwrap();
+                    assert_eq!(found, expected.rows("t", scan).await.unwrap());
+                }
+            }
+            let report = EmbeddedStore::check(folder.path(), &|| false, &mut |damage| panic!("{damage:?}"));
+            assert_eq!(report.unwrap().damaged, 0);
+            // Nothing is left of rows that are deleted, nor of the pieces of values that were there before.
+            let store = open(folder.path(), 1_000).await;
+            let deletions: Vec<_> = (0..3).map(|row| (row, Change::Delete)).collect();
+            apply_all((&store, &expected), &deletions, &mut number).await;
+            drop(store);
+            let database = fjall::Database::builder(folder.path()).open().unwrap();
+            let entries = database.keyspace("table.t", Default::default).unwrap();
+            assert_eq!(entries.iter().count(), 0);
+        });
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
