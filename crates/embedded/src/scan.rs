@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fjall::{Iter, Keyspace};
-use rowmill_model::{InvalidMutation, Row, RowBuilder, RowMutation};
+use rowmill_model::{InvalidMutation, Mutation, Row, RowBuilder, RowMutation};
 use rowmill_rowkey::KeyRange;
 use rowmill_store::{Error, ErrorKind, Result, RowCells, View};
 use smallvec::SmallVec;
@@ -188,7 +188,8 @@ fn cells(key: &[u8], group: &mut Group) -> std::result::Result<RowCells, Invalid
     Ok(cells)
 }
 
-/// The keys of all entries of a row, if nothing is left of it after one more mutation: then they can go, and it need not be written.
+/// The keys of all entries of a row, if nothing is left of it after one more mutation, which sets nothing: then they can go, and it need not
+/// be written.
 pub(crate) fn emptied_by(
     keyspace: &Keyspace,
     mutation: RowMutation<'_>,
@@ -199,6 +200,10 @@ pub(crate) fn emptied_by(
         return Ok(Some(Vec::new()));
     }
     let keys = group.iter().map(|entry| entry.key.clone()).collect();
+    // Whatever is in the row, it need not be put together.
+    if mutation.mutations().any(|it| it == Mutation::DeleteRow) {
+        return Ok(Some(keys));
+    }
     let cells = whole(group).and_then(|mut group| cells(mutation.key(), &mut group));
     let mut cells = cells.map_err(|_| corrupt(mutation.key()))?;
     cells.apply(mutation);

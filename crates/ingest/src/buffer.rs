@@ -2,12 +2,15 @@
 
 use std::io::{self, Read};
 
+use crate::recycled::{Bytes, Recycled};
+
 /// A queue of bytes that is one slice. Taking some from its front moves the smaller part, so that it costs no more than what is taken.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     /// The bytes, behind those that were taken.
     bytes: Vec<u8>,
     taken: usize,
+    recycled: Recycled,
     /// How many bytes were moved so far.
     pub(crate) moved: u64,
 }
@@ -30,22 +33,23 @@ impl Buffer {
     }
 
     /// Removes the first `count` bytes and gives them.
-    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) fn take(&mut self, count: usize) -> Bytes {
         let rest = self.bytes().len() - count;
-        if self.taken == 0 && rest <= count {
-            let rest = self.bytes.split_off(count);
-            self.moved += rest.len() as u64;
-            let mut first = std::mem::replace(&mut self.bytes, rest);
-            // Room was made for a whole chunk, and a small file is a small one: many may wait to be written.
-            if first.capacity() > 2 * first.len() {
-                first.shrink_to_fit();
-            }
-            return first;
+        let mut other = self.recycled.vector();
+        // Room was made for a whole chunk, and a small file is a small one: many may wait to be written.
+        let is_full = self.bytes.capacity() <= 2 * count;
+        if self.taken == 0 && rest <= count && is_full {
+            other.extend_from_slice(&self.bytes[count..]);
+            self.moved += rest as u64;
+            self.bytes.truncate(count);
+            std::mem::swap(&mut self.bytes, &mut other);
+        } else {
+            other.reserve_exact(count);
+            other.extend_from_slice(&self.bytes()[..count]);
+            self.moved += count as u64;
+            self.taken += count;
         }
-        self.moved += count as u64;
-        let first = self.bytes()[..count].to_vec();
-        self.taken += count;
-        first
+        self.recycled.bytes(other)
     }
 
     /// Moves the bytes to the front, once at least as many were taken.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::recycled::Bytes;
 use crate::splitter::Span;
 
 /// Where a record stands in its file.
@@ -72,7 +73,7 @@ pub struct Record<'a> {
 /// A piece of a file that holds whole records.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chunk {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Bytes,
     pub(crate) spans: Vec<Span>,
     /// Of the first byte, in the file.
     pub(crate) offset: u64,
@@ -141,12 +142,15 @@ impl Chunk {
 
     /// The records that start before `offset`, whole, and the others.
     pub fn split_at(mut self, offset: u64) -> (Self, Self) {
-        let at = usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        if offset <= self.offset {
+            return (Self::default(), self);
+        }
+        let at = usize::try_from(offset - self.offset).unwrap_or(usize::MAX);
         let records = self.spans.partition_point(|span| span.start < at);
         let last_end = self.spans[..records].last().map_or(0, |span| span.end);
         let at = at.min(self.bytes.len()).max(last_end);
         let mut rest = Self {
-            bytes: self.bytes.split_off(at),
+            bytes: self.bytes.split_off(at).into(),
             spans: self.spans.split_off(records),
             offset: self.offset + at as u64,
             first_number: self.first_number + records as u64,

@@ -41,6 +41,7 @@ mod json;
 mod lines;
 mod read_ahead;
 mod reader;
+mod recycled;
 mod splitter;
 
 pub use chunk::{Chunk, Defect, Position, Record};

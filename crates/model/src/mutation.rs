@@ -114,8 +114,9 @@ impl MutationBatch {
         });
     }
 
-    /// Makes room for so many bytes more, and no more than that: for few mutations that are large.
-    pub fn reserve_exact(&mut self, bytes: usize) {
+    /// Makes room for so many mutations and bytes more, and no more than that.
+    pub fn reserve_exact(&mut self, rows: usize, bytes: usize) {
+        self.rows.reserve_exact(rows);
         self.bytes.reserve_exact(bytes);
     }
 

@@ -64,7 +64,8 @@ impl Batch {
         const LARGE_BYTES: usize = 1 << 20;
         if letters.bytes() > LARGE_BYTES {
             let missing = self.bytes_max.saturating_sub(self.letters.bytes());
-            self.letters.reserve_exact(missing.max(letters.bytes()));
+            let bytes = missing.max(letters.bytes());
+            self.letters.reserve_exact(letters.len(), bytes);
         }
         self.letters.append(letters);
     }

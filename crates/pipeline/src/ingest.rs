@@ -31,7 +31,7 @@ use crate::marks::Marker;
 use crate::open_file::OpenFile;
 use crate::open_ledgers::OpenLedgers;
 use crate::plan::{NewRun, Plan, Standing};
-use crate::process::{Processed, process_chunk};
+use crate::process::{Processed, SpareProcessed, process_chunk_into};
 use crate::read::{Content, InputEnd, Permit, Piece, Reader};
 use crate::run_state::{self, End};
 use crate::runs::RunStatus;
@@ -270,9 +270,10 @@ async fn run(
         let ledgers = OpenLedgers::new(plan.before.clone());
         Writer::new(target, ledgers, control.clone())
     });
-    let mut sequencer = Sequencer::new(options, &plan.before, writer);
+    let spare = SpareProcessed::default();
+    let mut sequencer = Sequencer::new(options, &plan.before, writer, spare.clone());
     let reader = Reader::new(options, control.clone());
-    let parts = parts(stages, reader.pieces(plan.tasks)?, options.threads);
+    let parts = parts(stages, reader.pieces(plan.tasks)?, options.threads, spare);
     let mut parts = std::pin::pin!(parts);
     let mut has_too_many_rejects = sequencer.has_too_many_rejects();
     while !has_too_many_rejects {
@@ -332,10 +333,11 @@ fn parts(
     stages: &Arc<Stages>,
     pieces: impl Stream<Item = Piece>,
     threads: usize,
+    spare: SpareProcessed,
 ) -> impl Stream<Item = (Arc<OpenFile>, Part, Permit)> {
     let stages = Arc::clone(stages);
     let processed = pieces.map(move |piece| {
-        let stages = Arc::clone(&stages);
+        let (stages, spare) = (Arc::clone(&stages), spare.clone());
         let Piece {
             file,
             content,
@@ -350,7 +352,8 @@ fn parts(
             };
             let of_file = Arc::clone(&file);
             let work = move || {
-                let processed = process_chunk(&stages, &of_file.source(), &chunk);
+                let source = of_file.source();
+                let processed = process_chunk_into(spare.take(), &stages, &source, &chunk);
                 if is_new {
                     Part::New(processed, chunk)
                 } else {

@@ -1,5 +1,7 @@
 //! One chunk of records: from bytes to judged, encoded events. Pure; runs on any thread.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use rowmill_ingest::{Chunk, CsvRows, Defect, Format, Position, Record};
 use rowmill_model::{Event, EventIdSpec, Finding, MutationBatch, Provenance, Reason, Severity};
 use rowmill_quality::{Identity, Verdict};
@@ -82,8 +84,58 @@ pub struct Rejected {
     pub hash: RowHash,
 }
 
+/// Processed chunks that are done with, for the memory of their rows: it is made by one thread, and another one would free it. Clones are
+/// the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SpareProcessed(Arc<Mutex<Vec<Processed>>>);
+
+impl SpareProcessed {
+    /// An empty one, with the memory of one that was given if there is one.
+    pub(crate) fn take(&self) -> Processed {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Processed {
+            mut facts,
+            mut timeline,
+            mut events,
+            mut letters,
+            ..
+        } = spare.unwrap_or_default();
+        facts.clear();
+        timeline.clear();
+        events.clear();
+        letters.clear();
+        Processed {
+            facts,
+            timeline,
+            events,
+            letters,
+            ..Processed::default()
+        }
+    }
+
+    /// Keeps the memory of one that is done with.
+    pub(crate) fn give(&self, processed: Processed) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.push(processed);
+    }
+}
+
 /// Transforms, judges and encodes the records of a chunk.
 pub fn process_chunk(stages: &Stages, source: &ChunkSource<'_>, chunk: &Chunk) -> Processed {
+    process_chunk_into(Processed::default(), stages, source, chunk)
+}
+
+/// The same, into an empty `done` with some memory.
+pub(crate) fn process_chunk_into(
+    mut done: Processed,
+    stages: &Stages,
+    source: &ChunkSource<'_>,
+    chunk: &Chunk,
+) -> Processed {
+    // An event's fact row is about half as long again as its JSON, its timeline row a third as long.
+    done.facts.reserve_exact(chunk.len(), chunk.bytes() * 7 / 4);
+    done.timeline.reserve_exact(chunk.len(), chunk.bytes() / 2);
+    done.events.reserve(chunk.len());
     let rows = source
         .columns
         .map(|_| CsvRows::parse(chunk, source.delimiter));
@@ -91,13 +143,7 @@ pub fn process_chunk(stages: &Stages, source: &ChunkSource<'_>, chunk: &Chunk) -
         stages,
         source,
         worker: stages.transformer.worker(),
-        done: Processed {
-            // An event's fact row is about half as long again as its JSON, its timeline row a third as long.
-            facts: MutationBatch::with_capacity(chunk.len(), chunk.bytes() * 7 / 4),
-            timeline: MutationBatch::with_capacity(chunk.len(), chunk.bytes() / 2),
-            events: Vec::with_capacity(chunk.len()),
-            ..Processed::default()
-        },
+        done,
         key: Vec::new(),
         timeline_key: Vec::new(),
         place: String::new(),
@@ -226,7 +272,7 @@ impl<'s> Job<'s, '_> {
         if record.raw.len() > LARGE_BYTES {
             self.done
                 .letters
-                .reserve_exact(record.raw.len() + MARGIN_BYTES);
+                .reserve_exact(1, record.raw.len() + MARGIN_BYTES);
         }
         let config_hash = &self.stages.pipeline.fingerprint;
         letter::write(

@@ -13,7 +13,7 @@ use crate::ingest::{IngestOptions, IngestReport, Part};
 use crate::ledger::Ledger;
 use crate::open_file::OpenFile;
 use crate::open_ledgers::{OpenLedgers, Totals};
-use crate::process::Processed;
+use crate::process::{Processed, SpareProcessed};
 use crate::read::InputEnd;
 use crate::writer::Writer;
 
@@ -33,6 +33,7 @@ pub(crate) struct Sequencer<'a> {
     /// When the batch is large enough to be written.
     batch_bytes: usize,
     writer: Option<Writer>,
+    spare: SpareProcessed,
     report: IngestReport,
     /// Records read and rejected so far, before an interruption too.
     read: u64,
@@ -44,6 +45,7 @@ impl<'a> Sequencer<'a> {
         options: &'a IngestOptions,
         before: &Ledger,
         mut writer: Option<Writer>,
+        spare: SpareProcessed,
     ) -> Self {
         let batch_bytes = options.batch_bytes.unwrap_or(usize::MAX);
         let batch = writer
@@ -58,6 +60,7 @@ impl<'a> Sequencer<'a> {
             batch: batch.unwrap_or_default(),
             batch_bytes,
             writer,
+            spare,
             report: IngestReport::default(),
         }
     }
@@ -68,6 +71,7 @@ impl<'a> Sequencer<'a> {
                 for event in &processed.events {
                     self.seen.insert(event.identity);
                 }
+                self.spare.give(processed);
                 Ok(())
             }
             Part::New(processed, chunk) => {
@@ -154,6 +158,7 @@ impl<'a> Sequencer<'a> {
             }
         }
         self.advance(file, progress);
+        self.spare.give(processed);
     }
 
     fn show_examples(&mut self, file: &OpenFile, processed: &Processed, chunk: &Chunk) {
