@@ -12,7 +12,7 @@ use rowmill_model::Row;
 use rowmill_rowkey::KeyRange;
 use rowmill_store::{Result, Scan, View};
 
-use crate::scan::Rows;
+use crate::scan::{Joined, Rows};
 use crate::table::Table;
 
 /// A page ends with the row that makes it so large, or so long.
@@ -46,6 +46,7 @@ struct Position {
     ranges: VecDeque<KeyRange>,
     rows_left: u64,
     iterator: Option<Iterator>,
+    joined: Joined,
 }
 
 /// The rows of the first range.
@@ -77,6 +78,7 @@ impl Cursor {
                 ranges,
                 rows_left: scan.limit.unwrap_or(u64::MAX),
                 iterator: None,
+                joined: Joined::default(),
             }),
         });
         scans.add(&cursor);
@@ -127,8 +129,8 @@ impl Cursor {
     /// Moves on to the next row of the table.
     fn next(&self, position: &mut Position) -> Result<Step> {
         while !position.is_over() {
-            let iterator = position.iterator(self);
-            if let Some(visited) = iterator.rows.next()? {
+            let (iterator, joined) = position.iterator(self);
+            if let Some(visited) = iterator.rows.next(joined)? {
                 iterator.last = Some(visited.key);
                 let Some(row) = visited.row else {
                     return Ok(Step::Hidden);
@@ -156,10 +158,10 @@ impl Position {
         self.ranges.is_empty() || self.rows_left == 0
     }
 
-    /// The iterator of the first range, made anew if there is none.
-    fn iterator(&mut self, cursor: &Cursor) -> &mut Iterator {
+    /// The iterator of the first range, made anew if there is none; and memory for its rows.
+    fn iterator(&mut self, cursor: &Cursor) -> (&mut Iterator, &mut Joined) {
         let range = &self.ranges[0];
-        self.iterator.get_or_insert_with(|| Iterator {
+        let iterator = self.iterator.get_or_insert_with(|| Iterator {
             // Asked before the iterator is made, so that it is never older than it is taken for.
             made_at: cursor.scans.written(),
             rows: Rows::new(
@@ -169,7 +171,8 @@ impl Position {
                 cursor.view.clone(),
             ),
             last: None,
-        })
+        });
+        (iterator, &mut self.joined)
     }
 
     /// Gives the iterator up, if so many bytes were written since it was made.

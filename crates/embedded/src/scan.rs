@@ -1,6 +1,6 @@
 //! Reading rows: entries of the tree, grouped by row, merged, and filtered.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use fjall::{Iter, Keyspace};
 use rowmill_model::{InvalidMutation, Mutation, Row, RowBuilder, RowMutation};
 use rowmill_rowkey::KeyRange;
@@ -21,6 +21,27 @@ pub(crate) struct Visited {
     pub(crate) key: Bytes,
     /// None if the row has no cell that the scan shows.
     pub(crate) row: Option<Row>,
+}
+
+/// Memory for the operations of long mutations, which are put together from their pieces. It is used again once the rows are gone that
+/// they became: one that is looked at, one that was read ahead, and the next one.
+#[derive(Default)]
+pub(crate) struct Joined {
+    buffers: [BytesMut; 3],
+    /// The buffer that was used last.
+    latest: usize,
+}
+
+impl Joined {
+    fn join(&mut self, pieces: &[&Bytes]) -> Bytes {
+        self.latest = (self.latest + 1) % self.buffers.len();
+        let buffer = &mut self.buffers[self.latest];
+        buffer.reserve(pieces.iter().map(|it| it.len()).sum());
+        pieces
+            .iter()
+            .for_each(|piece| buffer.extend_from_slice(piece));
+        buffer.split().freeze()
+    }
 }
 
 /// The entries of one range, row by row.
@@ -120,13 +141,13 @@ impl Rows {
     }
 
     /// The next row that the range holds, shown or not; none at its end.
-    pub(crate) fn next(&mut self) -> Result<Option<Visited>> {
+    pub(crate) fn next(&mut self, joined: &mut Joined) -> Result<Option<Visited>> {
         let group = self.groups.next()?;
         let Some(first) = group.first() else {
             return Ok(None);
         };
         let key = row_key(first);
-        let row = whole(group).and_then(|group| self.row(&key, group));
+        let row = whole(group, joined).and_then(|group| self.row(&key, group));
         let row = row.map_err(|_| corrupt(&key))?;
         Ok(Some(Visited { key, row }))
     }
@@ -151,7 +172,7 @@ impl Rows {
 }
 
 /// The entries of a row with their operations put together, and without pieces that are left over.
-fn whole(group: Group) -> std::result::Result<Group, InvalidMutation> {
+fn whole(group: Group, joined: &mut Joined) -> std::result::Result<Group, InvalidMutation> {
     if group.iter().all(Entry::is_whole) {
         return Ok(group);
     }
@@ -168,9 +189,7 @@ fn whole(group: Group) -> std::result::Result<Group, InvalidMutation> {
         if its.len() != usize::from(count) {
             return Err(InvalidMutation);
         }
-        let mut ops = Vec::with_capacity(its.iter().map(|it| it.len()).sum());
-        its.iter().for_each(|piece| ops.extend_from_slice(piece));
-        entry.ops = ops.into();
+        entry.ops = joined.join(&its);
     }
     if entries.is_empty() {
         return Err(InvalidMutation);
@@ -199,12 +218,14 @@ pub(crate) fn emptied_by(
     if group.is_empty() {
         return Ok(Some(Vec::new()));
     }
-    let keys = group.iter().map(|entry| entry.key.clone()).collect();
+    // Keys of their own: a slice would keep the whole block that it was read with.
+    let keys = group.iter().map(|entry| Bytes::copy_from_slice(&entry.key));
+    let keys = keys.collect();
     // Whatever is in the row, it need not be put together.
     if mutation.mutations().any(|it| it == Mutation::DeleteRow) {
         return Ok(Some(keys));
     }
-    let cells = whole(group).and_then(|mut group| cells(mutation.key(), &mut group));
+    let cells = whole(group, &mut Joined::default()).and_then(|mut group| cells(mutation.key(), &mut group));
     let mut cells = cells.map_err(|_| corrupt(mutation.key()))?;
     cells.apply(mutation);
     let is_empty = cells.iter().next().is_none();

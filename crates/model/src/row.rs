@@ -65,6 +65,17 @@ impl Row {
             .find(|cell| cell.family == family && cell.qualifier == qualifier)
             .map(|cell| cell.value)
     }
+
+    /// The same as bytes of their own. A long value is not copied, but shares the memory of the row.
+    pub fn value_bytes(&self, family: &str, qualifier: &[u8]) -> Option<Bytes> {
+        const COPIED_BYTES_MAX: usize = 64 << 10;
+        let value = self.value(family, qualifier)?;
+        Some(if value.len() > COPIED_BYTES_MAX {
+            self.cells.slice_ref(value)
+        } else {
+            Bytes::copy_from_slice(value)
+        })
+    }
 }
 
 impl fmt::Debug for Row {

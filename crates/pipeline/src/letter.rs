@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use rowmill_ingest::{Defect, Format, Position, Record};
 use rowmill_model::columns::{family, letter};
 use rowmill_model::{Finding, MutationBatch, Reason, Row, Severity};
@@ -26,7 +27,7 @@ pub struct DeadLetter {
     /// Where it stands there.
     pub position: Position,
     /// Its original bytes; empty if the letters were listed without them.
-    pub raw: Vec<u8>,
+    pub raw: Bytes,
     /// Whether these are only the record's beginning.
     pub cut: bool,
     /// Everything found wrong with it the last time it was tried.
@@ -201,9 +202,10 @@ impl DeadLetter {
         let first_seen = i64::from_be_bytes(cells.number(letter::FIRST_SEEN)?);
         let format = cells.text(letter::FORMAT)?;
         let raw = if with_raw {
-            cells.bytes(letter::RAW)?.to_vec()
+            let raw = row.value_bytes(family::LETTER, letter::RAW.as_bytes());
+            raw.ok_or_else(|| missing(letter::RAW))?
         } else {
-            Vec::new()
+            Bytes::new()
         };
         let read = Self {
             source: cells.text(letter::SOURCE)?,
@@ -284,8 +286,7 @@ impl Cells<'_> {
     }
 
     fn bytes(&self, name: &str) -> Result<&[u8], String> {
-        let bytes = self.optional(name);
-        bytes.ok_or_else(|| problem(name, &"it is missing"))
+        self.optional(name).ok_or_else(|| missing(name))
     }
 
     fn text(&self, name: &str) -> Result<String, String> {
@@ -300,14 +301,17 @@ impl Cells<'_> {
     }
 
     fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, String> {
-        let json = self.optional_json(name)?;
-        json.ok_or_else(|| problem(name, &"it is missing"))
+        self.optional_json(name)?.ok_or_else(|| missing(name))
     }
 }
 
 fn text(name: &str, bytes: &[u8]) -> Result<String, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| problem(name, &error))?;
     Ok(text.to_owned())
+}
+
+fn missing(name: &str) -> String {
+    problem(name, &"it is missing")
 }
 
 fn problem(name: &str, problem: &dyn fmt::Display) -> String {

@@ -50,7 +50,7 @@ impl<'a> LetterReader<'a> {
             record_bytes_max: letter.raw.len() + 1,
             ..Options::new(letter.format)
         };
-        let Some(Ok(chunk)) = Chunks::new(letter.raw.as_slice(), options).next() else {
+        let Some(Ok(chunk)) = Chunks::new(&letter.raw[..], options).next() else {
             return Err("holds no record".to_owned());
         };
         let chunk = chunk.moved_to(letter.position);
