@@ -22,7 +22,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use rowmill_model::{Mutation, RowMutation};
-use xxhash_rust::xxh3::Xxh3;
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64;
 
 const ESCAPE: u8 = 0xff;
 const END: [u8; 2] = [0, 1];
@@ -65,8 +66,8 @@ impl<'a> Entries<'a> {
         0..=self.pieces
     }
 
-    /// Appends the key of an entry.
-    pub(crate) fn push_key(&self, out: &mut Vec<u8>, number: u16) {
+    /// Appends the key of an entry, given the mutation's [shape](Shapes).
+    pub(crate) fn push_key(&self, out: &mut Vec<u8>, number: u16, shape: u64) {
         push_row_key(out, self.mutation.key());
         if number == 0 {
             out.extend_from_slice(&END);
@@ -75,7 +76,7 @@ impl<'a> Entries<'a> {
             out.extend_from_slice(&number.to_be_bytes());
             out.extend_from_slice(&AFTER_PIECE);
         }
-        out.extend_from_slice(&shape(self.mutation).to_be_bytes());
+        out.extend_from_slice(&shape.to_be_bytes());
     }
 
     /// The value of an entry, when the mutation is applied as number `sequence`.
@@ -160,6 +161,10 @@ pub(crate) fn unescape(escaped: &[u8]) -> Vec<u8> {
 
 /// Appends a row key, escaped: also the bound of a range of entries at that row.
 pub(crate) fn push_row_key(out: &mut Vec<u8>, row_key: &[u8]) {
+    if !row_key.contains(&0) {
+        out.extend_from_slice(row_key);
+        return;
+    }
     for &byte in row_key {
         out.push(byte);
         if byte == 0 {
@@ -168,52 +173,61 @@ pub(crate) fn push_row_key(out: &mut Vec<u8>, row_key: &[u8]) {
     }
 }
 
-/// A hash of what a mutation decides: the cells it sets and deletes, but not what it sets them to.
+/// Tells shapes: hashes of what mutations decide, the cells they set and delete, but not what they set them to.
 ///
 /// A cell in something that the same mutation deletes first is decided by that deletion.
-fn shape(mutation: RowMutation<'_>) -> u64 {
-    let mut hash = Xxh3::new();
-    let mut deleted_families: Vec<&str> = Vec::new();
-    for operation in mutation.mutations() {
-        match operation {
-            Mutation::Set {
-                family,
-                qualifier,
-                timestamp_micros,
-                ..
-            } => {
-                if !deleted_families.contains(&family) {
-                    add(&mut hash, b's', family, qualifier);
-                    hash.update(&timestamp_micros.to_be_bytes());
-                }
-            }
-            Mutation::DeleteColumn { family, qualifier } => {
-                if !deleted_families.contains(&family) {
-                    add(&mut hash, b'c', family, qualifier);
-                }
-            }
-            Mutation::DeleteFamily { family } => {
-                deleted_families.push(family);
-                add(&mut hash, b'f', family, b"");
-            }
-            Mutation::DeleteRow => {
-                // Everything in the row is decided, whatever comes before and after.
-                return ROW_SHAPE;
-            }
-        }
-    }
-    hash.digest()
+#[derive(Default)]
+pub(crate) struct Shapes {
+    /// What is hashed, in one piece: that takes half the time of many small ones.
+    decided: Vec<u8>,
 }
 
 /// The shape of a mutation that deletes its row.
 const ROW_SHAPE: u64 = 0;
 
-fn add(hash: &mut Xxh3, kind: u8, family: &str, qualifier: &[u8]) {
-    hash.update(&[kind]);
-    hash.update(&(family.len() as u64).to_be_bytes());
-    hash.update(family.as_bytes());
-    hash.update(&(qualifier.len() as u64).to_be_bytes());
-    hash.update(qualifier);
+impl Shapes {
+    /// The shape of a mutation.
+    pub(crate) fn of(&mut self, mutation: RowMutation<'_>) -> u64 {
+        self.decided.clear();
+        let mut deleted_families: SmallVec<[&str; 4]> = SmallVec::new();
+        for operation in mutation.mutations() {
+            match operation {
+                Mutation::Set {
+                    family,
+                    qualifier,
+                    timestamp_micros,
+                    ..
+                } => {
+                    if !deleted_families.contains(&family) {
+                        self.add(b's', family, qualifier);
+                        self.decided
+                            .extend_from_slice(&timestamp_micros.to_be_bytes());
+                    }
+                }
+                Mutation::DeleteColumn { family, qualifier } => {
+                    if !deleted_families.contains(&family) {
+                        self.add(b'c', family, qualifier);
+                    }
+                }
+                Mutation::DeleteFamily { family } => {
+                    deleted_families.push(family);
+                    self.add(b'f', family, b"");
+                }
+                // Everything in the row is decided, whatever comes before and after.
+                Mutation::DeleteRow => return ROW_SHAPE,
+            }
+        }
+        xxh3_64(&self.decided)
+    }
+
+    fn add(&mut self, kind: u8, family: &str, qualifier: &[u8]) {
+        let decided = &mut self.decided;
+        decided.push(kind);
+        decided.extend_from_slice(&(family.len() as u64).to_be_bytes());
+        decided.extend_from_slice(family.as_bytes());
+        decided.extend_from_slice(&(qualifier.len() as u64).to_be_bytes());
+        decided.extend_from_slice(qualifier);
+    }
 }
 
 #[cfg(test)]
@@ -221,11 +235,14 @@ mod tests {
     use proptest::prelude::*;
     use rowmill_model::MutationBatch;
 
-    use super::{Entries, PIECE_BYTES, Place, pieces, split_value, unescape};
+    use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+    use super::{Entries, PIECE_BYTES, Place, Shapes, pieces, split_value, unescape};
 
     fn key(batch: &MutationBatch) -> Vec<u8> {
         let mut key = Vec::new();
-        Entries::new(batch.get(0)).push_key(&mut key, 0);
+        let shape = Shapes::default().of(batch.get(0));
+        Entries::new(batch.get(0)).push_key(&mut key, 0, shape);
         key
     }
 
@@ -259,11 +276,12 @@ mod tests {
             let (a, b) = (a.as_bytes(), b.as_bytes());
             let batch = batch(a, &vec![7; bytes]);
             let entries = Entries::new(batch.get(0));
+            let shape = Shapes::default().of(batch.get(0));
             let ops = batch.get(0).ops();
             let mut joined = Vec::new();
             for number in entries.numbers() {
                 let mut key = Vec::new();
-                entries.push_key(&mut key, number);
+                entries.push_key(&mut key, number, shape);
                 let place = Place::of(&key).unwrap();
                 prop_assert_eq!((unescape(&key[..place.row_bytes]), place.number), (a.to_vec(), number));
                 prop_assert_eq!(key.cmp(&entry_key(b, b"")), a.cmp(b).then(number.cmp(&0)));
@@ -277,6 +295,31 @@ mod tests {
             }
             prop_assert_eq!(joined, ops);
         }
+    }
+
+    /// Stores on disk hold them.
+    #[test]
+    fn shapes_stay_as_they_are() {
+        let mut batch = batch(b"k", b"v");
+        let mut row = batch.row(b"k");
+        row.delete_column("fam", b"c");
+        row.delete_family("g");
+        row.set("g", b"q", 0, b"v");
+        row.finish();
+        let mut shapes = Shapes::default();
+        assert_eq!(shapes.of(batch.get(0)), 16_754_000_153_284_510_449);
+        assert_eq!(
+            shapes.of(batch.get(1)),
+            xxh3_64(
+                b"c\0\0\0\0\0\0\0\x03fam\0\0\0\0\0\0\0\x01cf\0\0\0\0\0\0\0\x01g\0\0\0\0\0\0\0\0"
+            )
+        );
+        let mut pieces = Xxh3::new();
+        let length = 1_u64.to_be_bytes();
+        for piece in [&b"s"[..], &length, b"f", &length, b"q", &[0; 8]] {
+            pieces.update(piece);
+        }
+        assert_eq!(shapes.of(batch.get(0)), pieces.digest());
     }
 
     #[test]

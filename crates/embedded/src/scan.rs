@@ -225,7 +225,8 @@ pub(crate) fn emptied_by(
     if mutation.mutations().any(|it| it == Mutation::DeleteRow) {
         return Ok(Some(keys));
     }
-    let cells = whole(group, &mut Joined::default()).and_then(|mut group| cells(mutation.key(), &mut group));
+    let cells = whole(group, &mut Joined::default())
+        .and_then(|mut group| cells(mutation.key(), &mut group));
     let mut cells = cells.map_err(|_| corrupt(mutation.key()))?;
     cells.apply(mutation);
     let is_empty = cells.iter().next().is_none();

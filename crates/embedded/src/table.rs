@@ -10,7 +10,7 @@ use fjall::{Database, Keyspace, PersistMode};
 use rowmill_model::{Mutation, MutationBatch};
 use rowmill_store::{Error, Result, TableSchema, validate};
 
-use crate::entry::Entries;
+use crate::entry::{Entries, Shapes};
 use crate::error;
 use crate::folder::{Held, Written};
 use crate::health::Health;
@@ -159,6 +159,7 @@ impl Table {
         emptied: &BTreeMap<usize, Vec<Bytes>>,
         first: u64,
     ) -> fjall::Result<Written> {
+        let mut shapes = Shapes::default();
         let mut writes = database.batch().durability(Some(PersistMode::SyncData));
         for &index in rows {
             if let Some(keys) = emptied.get(&index) {
@@ -168,9 +169,10 @@ impl Table {
                 continue;
             }
             let entries = Entries::new(batch.get(index));
+            let shape = shapes.of(batch.get(index));
             for number in entries.numbers() {
                 let mut key = Vec::new();
-                entries.push_key(&mut key, number);
+                entries.push_key(&mut key, number, shape);
                 let value = entries.value(number, first + index as u64);
                 writes.insert(&self.keyspace, key, value);
             }
@@ -191,14 +193,16 @@ impl Table {
         first: u64,
     ) -> fjall::Result<Written> {
         // The keys stand in one buffer, and what is sorted are their places in it.
+        let mut shapes = Shapes::default();
         let mut keys = Vec::with_capacity(rows.len() * 96);
         let mut places: Vec<(Range<usize>, u32, u16)> = Vec::with_capacity(rows.len());
         for &index in rows {
             let entries = Entries::new(batch.get(index));
+            let shape = shapes.of(batch.get(index));
             let index = u32::try_from(index).expect("fewer rows than bytes");
             for number in entries.numbers() {
                 let start = keys.len();
-                entries.push_key(&mut keys, number);
+                entries.push_key(&mut keys, number, shape);
                 places.push((start..keys.len(), index, number));
             }
         }
