@@ -2,6 +2,7 @@
 
 use rowmill_model::PipelineError;
 use rowmill_objects::ObjectUri;
+use rowmill_store::ErrorKind;
 use rowmill_transform::HeaderError;
 
 use crate::ledger::Ledger;
@@ -120,6 +121,16 @@ impl Error {
     /// The store no longer has `what`.
     pub(crate) fn forgot(what: impl Into<String>) -> Self {
         Self::Forgot { what: what.into() }
+    }
+
+    /// Of a job that wrote to the store before: a table that is not there is one that was dropped since.
+    pub(crate) fn of_known_tables(self) -> Self {
+        match self {
+            Self::Store(error) if error.kind() == ErrorKind::NotFound => {
+                Self::forgot(format!("a table ({error})"))
+            }
+            other => other,
+        }
     }
 
     /// Whether a directory, pattern or prefix names nothing, which may come with time. A file that was named must be there.

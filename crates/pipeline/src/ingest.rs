@@ -175,6 +175,7 @@ pub async fn ingest(
         watch: watch.clone(),
     };
     let ended = run(stages, plan, &options, control, Some(into)).await;
+    let ended = ended.map_err(Error::of_known_tables);
     let nothing = BTreeMap::new();
     let end = End {
         worked: &worked,
@@ -188,9 +189,9 @@ pub async fn ingest(
     let recorded = end.record(store).await;
     // A failure that keeps the run from being recorded is the one that ended it, most likely.
     let (report, _) = ended?;
-    recorded?;
+    recorded.map_err(Error::of_known_tables)?;
     if let Some(watch) = watch {
-        watch.confirm().await?;
+        watch.confirm().await.map_err(Error::of_known_tables)?;
     }
     log(&options.run, &report);
     Ok(report)

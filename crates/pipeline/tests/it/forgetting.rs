@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use rowmill_model::columns::table;
 use rowmill_model::{MutationBatch, Row};
 use rowmill_pipeline::{
@@ -14,7 +14,9 @@ use rowmill_pipeline::{
     RunStatus, Scope, Stages, delete_users, file_ledgers, ingest, purge_letters, runs,
 };
 use rowmill_rowkey::{FactKey, PendingKey};
-use rowmill_store::{Capability, Result, Scan, Store, StoreExt as _};
+use rowmill_store::{
+    Capability, Error as StoreError, ErrorKind, Result, Scan, Store, StoreExt as _,
+};
 
 use crate::{
     aggregate_pending, aggregate_with, aggregation, generated, ingest_with, inputs, memory_store,
@@ -23,7 +25,7 @@ use crate::{
 
 const DATA: [&str; 3] = [table::FACT, table::TIMELINE, table::DEAD_LETTERS];
 
-/// Empties tables before a call to the store.
+/// Empties tables before a call to the store, or drops them.
 #[derive(Debug, Clone)]
 struct Forgetful(Arc<Life>);
 
@@ -31,6 +33,7 @@ struct Forgetful(Arc<Life>);
 struct Life {
     inner: Arc<dyn Store>,
     forgets: Vec<&'static str>,
+    drops: bool,
     at_call: u64,
     calls: AtomicU64,
     /// The last call to each table.
@@ -42,13 +45,21 @@ impl Forgetful {
         Self(Arc::new(Life {
             inner: Arc::clone(inner),
             forgets: forgets.to_vec(),
+            drops: false,
             at_call,
             calls: AtomicU64::new(0),
             last: Mutex::default(),
         }))
     }
 
-    async fn call(&self, table: &str) {
+    /// A store that drops all tables before a call.
+    fn dropping(inner: &Arc<dyn Store>, at_call: u64) -> Self {
+        let mut life = Self::new(inner, &[], at_call).0;
+        Arc::get_mut(&mut life).expect("nobody else has it").drops = true;
+        Self(life)
+    }
+
+    async fn call(&self, table: &str) -> Result<()> {
         let call = self.0.calls.fetch_add(1, Ordering::SeqCst);
         self.0.last.lock().unwrap().insert(table.to_owned(), call);
         if call == self.0.at_call {
@@ -56,6 +67,10 @@ impl Forgetful {
                 empty(&*self.0.inner, name).await;
             }
         }
+        if self.0.drops && call >= self.0.at_call {
+            return Err(StoreError::new(ErrorKind::NotFound, "there is no table"));
+        }
+        Ok(())
     }
 
     /// Whether it forgot at all, and some table was used after that which was forgotten.
@@ -87,7 +102,7 @@ impl Store for Forgetful {
     }
 
     async fn apply(&self, table: &str, batch: Arc<MutationBatch>) -> Result<Vec<Result<()>>> {
-        self.call(table).await;
+        self.call(table).await?;
         self.0.inner.apply(table, batch).await
     }
 
@@ -98,10 +113,10 @@ impl Store for Forgetful {
     fn scan(&self, table: &str, scan: Scan) -> BoxStream<'static, Result<Row>> {
         let (own, table) = (self.clone(), table.to_owned());
         let scan = async move {
-            own.call(&table).await;
-            own.0.inner.scan(&table, scan)
+            own.call(&table).await?;
+            Ok::<_, StoreError>(own.0.inner.scan(&table, scan))
         };
-        stream::once(scan).flatten().boxed()
+        stream::once(scan).try_flatten().boxed()
     }
 }
 
@@ -191,6 +206,28 @@ async fn an_ingest_whose_store_is_emptied_at_any_time_fails() {
 async fn an_ingest_of_whose_store_a_table_is_emptied_fails() {
     for name in DATA.iter().chain([&table::STATE]) {
         check_forgetting(&[name], 2).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ingest_whose_tables_are_dropped_says_that_data_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&[]);
+    let path = generated(folder.path(), "a.jsonl", 110, 2);
+    let mut noticed = 0;
+    for at_call in 0.. {
+        let inner = memory_store().await.store;
+        let store: Arc<dyn Store> = Arc::new(Forgetful::dropping(&inner, at_call));
+        let Err(error) = read(&stages, &store, &path).await else {
+            assert!(noticed > 3, "{noticed} of {at_call}");
+            return;
+        };
+        let has_written = inner.count(table::FACT, Scan::all()).await.unwrap() > 0;
+        assert!(
+            !has_written || matches!(error, Error::Forgot { .. }),
+            "{error}"
+        );
+        noticed += u64::from(has_written);
     }
 }
 
