@@ -40,6 +40,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// The pipeline file
     #[arg(
@@ -50,7 +51,7 @@ pub(crate) struct Global {
         env = "ROWMILL_CONFIG"
     )]
     pub(crate) config: PathBuf,
-    /// Set a value over the pipeline file's, as in `event.user_id.required=false`; may be repeated
+    /// Set a value over the pipeline file's, as in `fields.level.required=false`; may be repeated
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// The store: memory:, <file:PATH>, or <bigtable://PROJECT/INSTANCE?app_profile=NAME>
@@ -84,7 +85,7 @@ pub(crate) struct Global {
     /// For tests: make the store fail, as in unavailable=2%,lost-reply=1%,lost-write=1%,slow=50ms:5%,kill-at=40
     #[arg(long, global = true, value_name = "FAULTS", hide_short_help = true)]
     pub(crate) chaos: Option<Chaos>,
-    /// What the faults of --chaos follow from
+    /// Seed of the faults of --chaos: the same seed gives the same faults
     #[arg(
         long,
         global = true,
@@ -157,7 +158,7 @@ pub(crate) enum Command {
     /// Check an embedded store, or back it up
     #[command(subcommand)]
     Store(StoreCommand),
-    /// What the pipeline file asks of a store, for what makes it
+    /// Print the tables that the pipeline file needs, for tools that create them
     #[command(subcommand)]
     Schema(Schema),
     /// Make up listening events: the same bytes for the same seed, for ever
@@ -182,7 +183,7 @@ pub(crate) struct InputArguments {
     /// What the files hold; by extension and a look inside without it
     #[arg(long, value_enum)]
     pub(crate) input_format: Option<InputFormat>,
-    /// Be content when a directory, a pattern or a prefix names no file, as one where files are yet to land
+    /// Succeed when a directory, a pattern or a prefix holds no file; without it that is an error
     #[arg(long)]
     pub(crate) allow_none: bool,
     /// Stop when more records than this are rejected: a count, or a share such as 5%, judged from 1,000 records on
@@ -208,7 +209,7 @@ pub(crate) struct IngestArguments {
     /// Ingest also what is done already, as a new run
     #[arg(long)]
     pub(crate) again: bool,
-    /// Whether tables that are missing are made first
+    /// When to create missing tables
     #[arg(
         long,
         value_name = "WHEN",
@@ -224,11 +225,11 @@ pub(crate) struct IngestArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CreateTables {
-    /// In a folder and on an emulator; on Bigtable somebody decides about tables
+    /// In an embedded store and on an emulator; on Bigtable a missing table is an error
     Auto,
-    /// Wherever they are missing, as `rowmill tables create` does
+    /// On every store, as `rowmill tables create` does
     Always,
-    /// Nowhere: it is an error if they are missing
+    /// Never: a missing table is an error
     Never,
 }
 
@@ -272,14 +273,14 @@ pub(crate) enum StoreCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct BackupArguments {
-    /// The folder to make, which must not exist or be empty
+    /// Folder for the backup, outside the store; it must be empty, or not be there yet
     #[arg(value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Schema {
-    /// Print tables and families, and what may be dropped of each; needs no store
+    /// Print tables, column families and how long each keeps its cells; needs no store
     Export(ExportSchemaArguments),
 }
 
@@ -295,7 +296,7 @@ pub(crate) struct CreateTablesArguments {
     /// Show what would change, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Do it also if cells that are kept now may be dropped then
+    /// Apply changes that let the store drop cells which it keeps today
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -342,10 +343,10 @@ pub(crate) struct GenerateArguments {
     /// The first day
     #[arg(long, value_name = "DATE", default_value = "2025-11-01")]
     pub(crate) start: Date,
-    /// What all random choices follow from
+    /// Seed of the random choices: the same seed gives the same bytes
     #[arg(long, default_value_t = 42)]
     pub(crate) seed: u64,
-    /// How many of a hundred records are bad, or repeat the one before
+    /// Percentage of records, 0 to 100, that are bad or repeat the record before
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
     pub(crate) bad: f64,
     /// Where to write; standard output without it

@@ -42,8 +42,7 @@ pub(crate) enum Left {
 
 impl std::fmt::Display for Left {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const KEPT: &str =
-            "what was done up to the last checkpoint is kept; run the same command again to go on";
+        const KEPT: &str = "what was done up to the last checkpoint is kept; run the same command again (without --again) to go on";
         match self {
             Self::AtOnce => write!(f, "left at once: {KEPT}"),
             Self::AfterAWhile => write!(f, "interrupted while it waited: {KEPT}"),

@@ -100,6 +100,12 @@ fn copy(
     }
     let parent = to.parent().filter(|it| !it.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
+    if is_within(parent, from).map_err(failed)? {
+        let message = format!("{} is inside the store itself", to.display());
+        return Err(
+            Error::new(ErrorKind::AlreadyExists, message).with_hint("name a folder outside of it")
+        );
+    }
     std::fs::create_dir_all(parent).map_err(failed)?;
     let unfinished = tempfile::Builder::new()
         .prefix(".rowmill-backup-")
@@ -125,6 +131,17 @@ fn copy(
     let _moved = unfinished.keep();
     sync_dir(parent).map_err(failed)?;
     Ok(report)
+}
+
+/// Whether a folder, which need not exist yet, is the store in `store` or lies in it.
+fn is_within(folder: &Path, store: &Path) -> std::io::Result<bool> {
+    let store = store.canonicalize()?;
+    let known = folder.ancestors().find(|it| it.exists());
+    let known = match known {
+        Some(known) if !known.as_os_str().is_empty() => known.canonicalize()?,
+        _ => std::env::current_dir()?,
+    };
+    Ok(known.starts_with(store))
 }
 
 fn copy_journals(from: &Path, to: &Path, report: &mut BackupReport) -> Result<()> {

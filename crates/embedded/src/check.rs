@@ -11,7 +11,7 @@ use rowmill_store::{Error, ErrorKind, Result};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::entry::{self, Place};
-use crate::folder::{self, KEYSPACES, Record, TABLES, TableFile};
+use crate::folder::{self, KEYSPACES, RECORD, Record, TABLES, TableFile};
 use crate::open::open_mirror;
 use crate::store::EmbeddedStore;
 
@@ -53,7 +53,22 @@ impl EmbeddedStore {
         each: &mut dyn FnMut(Damage),
     ) -> Result<CheckReport> {
         let folder = folder.as_ref();
-        let record = Record::read(folder)?;
+        let record = match Record::read(folder) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                each(Damage {
+                    table: None,
+                    file: Some(RECORD.to_owned()),
+                    offset: None,
+                    key: None,
+                    what: error.to_string(),
+                });
+                return Ok(CheckReport {
+                    damaged: 1,
+                    ..CheckReport::default()
+                });
+            }
+            record => record?,
+        };
         let _lock = folder::lock_shared(folder)?;
         let mut check = Check {
             folder,

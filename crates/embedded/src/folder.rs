@@ -47,7 +47,8 @@ pub(crate) const META_KEYSPACE: u64 = 0;
 /// What the engine's `version` holds: the format that this crate was written for.
 pub(crate) const ENGINE_FORMAT: &[u8] = b"FJL\x03";
 
-const RESTORE: &str = "`rowmill store check` reads every part; restore the store from a backup";
+const RESTORE: &str =
+    "restore it from a backup; `rowmill store check` lists everything that is damaged";
 
 /// A store with a part that is missing or damaged.
 pub(crate) fn damaged(folder: &std::path::Path, what: &str) -> rowmill_store::Error {

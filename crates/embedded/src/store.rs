@@ -99,6 +99,7 @@ async fn joined<T>(working: JoinHandle<Result<T>>) -> Result<T> {
 
 fn not_found(table: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no table `{table}`"))
+        .with_hint("`rowmill tables create` makes it")
 }
 
 /// Deletes the rows of a table that the catalog does not know: of a process that was killed while it dropped it.

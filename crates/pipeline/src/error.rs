@@ -75,7 +75,7 @@ pub enum Error {
     Store(#[from] rowmill_store::Error),
     /// The store no longer has what the job wrote to it.
     #[error(
-        "the store has lost data: {what}, written by this job, is gone; the store was emptied, restored or dropped meanwhile. Make sure that it is whole, and run the command again"
+        "the store has lost data that this job wrote: {what}; the store was emptied, restored or dropped meanwhile. Make sure that it is whole, and run the command again"
     )]
     Forgot {
         /// What is missing.

@@ -226,8 +226,7 @@ fn embedded_folder(uri: &StoreUri) -> Result<&Path, Error> {
                 "bigtable:"
             }
             .to_owned(),
-            problem: "only a store in a folder can be checked and backed up, as file:PATH"
-                .to_owned(),
+            problem: "checks and backups need an embedded store, as file:PATH".to_owned(),
         }),
     }
 }

@@ -480,7 +480,7 @@ async fn requests_that_are_not_sent_take_no_turns_from_those_that_follow() {
     for round in 1..4 {
         let outcomes = harness.client.mutate_rows("t", many(400)).await;
         let sent = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-        assert!((18..400).contains(&sent), "round {round}: {sent} were sent");
+        assert!((10..400).contains(&sent), "round {round}: {sent} were sent");
         let failed: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
         let is_late = |error: &rowmill_bigtable::Error| error.code() == Code::DeadlineExceeded;
         assert!(failed.iter().all(is_late));

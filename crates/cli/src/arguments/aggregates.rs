@@ -22,10 +22,10 @@ pub(crate) struct AggregateArguments {
     /// Up to this date, included
     #[arg(long, value_name = "DATE")]
     pub(crate) to: Option<Date>,
-    /// All there is, from the timeline; after a change of measures or dimensions
+    /// Aggregate everything again from the timeline, after a change of measures or dimensions
     #[arg(long, conflicts_with_all = ["from", "to"])]
     pub(crate) all: bool,
-    /// All there is, from the facts, from which the timeline is made anew first
+    /// Rebuild the timeline from the facts, then aggregate everything; needed if the timeline lacks a field
     #[arg(long, conflicts_with_all = ["from", "to", "all", "shard", "merge", "dry_run"])]
     pub(crate) rebuild: bool,
     #[command(flatten)]
@@ -42,7 +42,8 @@ pub(crate) struct AggregateArguments {
     /// Only merge what shards left
     #[arg(long, conflicts_with = "shard")]
     pub(crate) merge: bool,
-    /// How much memory to work in, in MiB; what is beyond goes to a temporary file. A week is worked on at once for each 32, and core
+    /// Memory to aggregate in, in MiB; what exceeds it spills to a temporary file. One week is aggregated for each 32 MiB in parallel, at
+    /// most one for each core
     #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=1_000_000), hide_short_help = true)]
     pub(crate) memory: u32,
     /// Say how much there is to do, and write nothing
@@ -53,8 +54,8 @@ pub(crate) struct AggregateArguments {
 /// Which of several processes this is, as it was asked for, or as Cloud Run and Kubernetes say it.
 #[derive(Debug, Args)]
 pub(crate) struct ShardArguments {
-    /// Do only the share of shard I, from 0, of N that run side by side: of ingest its inputs, of aggregate its hours and buckets, which
-    /// the last one merges. Taken from `CLOUD_RUN_TASK_INDEX` and `_COUNT`, or `JOB_COMPLETION_INDEX` and `_COUNT`, if those are set
+    /// Process only shard I of N, counted from 0. Ingest splits its inputs; aggregate splits its hours, and the last shard to finish merges.
+    /// By default from CLOUD_RUN_TASK_INDEX and CLOUD_RUN_TASK_COUNT, or JOB_COMPLETION_INDEX and JOB_COMPLETION_COUNT
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     #[arg(long, env = "CLOUD_RUN_TASK_INDEX", hide = true)]
@@ -102,7 +103,7 @@ pub(crate) struct QueryArguments {
     /// Say which ranges were read, how many rows and bytes came, and how many were returned
     #[arg(long, global = true)]
     pub(crate) explain: bool,
-    /// Read more than a million rows if `stats` or `top` takes that; `user` reads as many as --limit says, `explain` and `count` what they need
+    /// Let `stats` and `top` read more than a million rows; other queries have no such limit
     #[arg(long, global = true)]
     pub(crate) full_scan: bool,
     #[command(subcommand)]
@@ -119,7 +120,7 @@ pub(crate) enum Query {
     Top(TopArguments),
     /// What is behind a number: events, inputs, runs, late events, duplicates and rejects, and the keys
     Explain(ExplainArguments),
-    /// How many rows a table has; keys only, its parts side by side
+    /// Count the rows of a table; reads keys only, several ranges in parallel
     Count(CountArguments),
 }
 

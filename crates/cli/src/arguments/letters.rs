@@ -17,7 +17,7 @@ pub(crate) enum Dlq {
     Stats(LetterFilterArguments),
     /// Write them to a file, a line of JSON each, or their raw records
     Export(ExportLetters),
-    /// Send them through the whole pipeline again: those that pass are letters no more
+    /// Run them through the pipeline again; those that pass become events and leave the dead letters
     Replay(ReplayArguments),
     /// Tell by reason how many would pass under the pipeline file that --config names, and write nothing
     WhatIf(LetterFilterArguments),
@@ -91,7 +91,7 @@ pub(crate) struct PurgeArguments {
     /// Keep them in this file, which must not exist, a line of JSON each
     #[arg(long, value_name = "FILE")]
     pub(crate) archive: Option<PathBuf>,
-    /// Do not ask
+    /// Remove without asking; required if standard input is no terminal
     #[arg(long)]
     pub(crate) yes: bool,
     /// Say how many would be removed, and remove nothing
@@ -128,9 +128,9 @@ pub(crate) struct VerifyArguments {
     /// Only this input
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<String>,
-    /// Read the sources again, and look up so many records of each
-    #[arg(long, value_name = "RECORDS", conflicts_with = "full")]
-    pub(crate) sample: Option<usize>,
+    /// Read each source again, and look up this many of its records in the store
+    #[arg(long, value_name = "RECORDS", conflicts_with = "full", value_parser = limit)]
+    pub(crate) sample: Option<u64>,
     /// Read the sources again, and look up every record, beside the digests
     #[arg(long)]
     pub(crate) full: bool,

@@ -63,18 +63,21 @@ fn print(report: DeleteReport, is_dry: bool, printer: &mut Printer) -> std::io::
             "events": events, "letters": letters, "unclear": unclear, "hours": hours, "dry_run": is_dry,
         }));
     }
+    let has_hours = hours > 0;
     let [events, letters, hours] = [(events, "event"), (letters, "dead letter"), (hours, "hour")]
         .map(|(count, what)| counted(count, what));
     if is_dry {
         printer.line(&format!("would delete {events} of {hours}, and {letters}"))?;
     } else {
         printer.line(&format!("deleted {events} of {hours}, and {letters}"))?;
-        printer.say("`rowmill aggregate` makes the aggregates of these hours anew");
+        if has_hours {
+            printer.say("`rowmill aggregate` makes the aggregates of these hours anew");
+        }
     }
     if unclear > 0 {
         let unclear = counted(unclear, "dead letter");
         printer.say(&format!(
-            "{unclear} cannot be read and may be of a user to delete: see `rowmill dlq list`, and `rowmill dlq purge`"
+            "{unclear} without a user may belong to one of these: see `rowmill dlq list`, and `rowmill dlq purge`"
         ));
     }
     Ok(())

@@ -25,7 +25,7 @@ pub(crate) async fn run(
     let stages = session::stages(global)?;
     let opened = session::existing_store(global).await?;
     let depth = match arguments.sample {
-        Some(records) => Depth::Sample(records),
+        Some(records) => Depth::Sample(usize::try_from(records).unwrap_or(usize::MAX)),
         None if arguments.full => Depth::Full,
         None => Depth::Store,
     };

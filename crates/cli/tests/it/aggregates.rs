@@ -254,7 +254,7 @@ fn deleting_a_user_takes_a_yes() {
     -- stdout
     would delete 2 events of 1 hour, and 0 dead letters
     -- stderr
-    1 dead letter cannot be read and may be of a user to delete: see `rowmill dlq list`, and `rowmill dlq purge`
+    1 dead letter without a user may belong to one of these: see `rowmill dlq list`, and `rowmill dlq purge`
     rowmill: nothing was deleted; --yes does it
     ");
     assert_snapshot!(check(path, &["delete", "--user", "7", "--dry-run", "--format", "json"]), @r#"
@@ -268,7 +268,7 @@ fn deleting_a_user_takes_a_yes() {
     deleted 2 events of 1 hour, and 0 dead letters
     -- stderr
     `rowmill aggregate` makes the aggregates of these hours anew
-    1 dead letter cannot be read and may be of a user to delete: see `rowmill dlq list`, and `rowmill dlq purge`
+    1 dead letter without a user may belong to one of these: see `rowmill dlq list`, and `rowmill dlq purge`
     ");
     stdout(path, &["aggregate"]);
     assert_snapshot!(check(path, &["query", "user", "7"]), @r"

@@ -276,7 +276,7 @@ fn users_of_a_file_are_deleted_together() {
     deleted 3 events of 2 hours, and 2 dead letters
     -- stderr
     `rowmill aggregate` makes the aggregates of these hours anew
-    1 dead letter cannot be read and may be of a user to delete: see `rowmill dlq list`, and `rowmill dlq purge`
+    1 dead letter without a user may belong to one of these: see `rowmill dlq list`, and `rowmill dlq purge`
     ");
     assert_snapshot!(check(&folder, &["dlq", "list"]), @r"
     exit 0

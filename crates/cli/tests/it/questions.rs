@@ -46,6 +46,7 @@ fn what_is_wrong_with_a_question_is_said() {
         "query user 7 --limit 0",
         "query user 7 --limit many",
         "dlq list --limit 0",
+        "verify --sample 0",
         "query top song --on 2018-11-15T14",
         "query stats song x --by hour",
         "query explain song x 2018-11-15T14",
@@ -90,6 +91,13 @@ fn what_is_wrong_with_a_question_is_said() {
     exit 2
     -- stderr
     error: invalid value '0' for '--limit <COUNT>': is not a count of 1 or more
+
+    For more information, try '--help'.
+
+    $ verify --sample 0
+    exit 2
+    -- stderr
+    error: invalid value '0' for '--sample <RECORDS>': is not a count of 1 or more
 
     For more information, try '--help'.
 

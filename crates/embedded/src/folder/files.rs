@@ -161,7 +161,11 @@ fn each_piece(
 /// Takes the store in `folder` for writing: alone.
 pub(crate) fn lock_exclusive(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK);
-    let file = create_private(&path).map_err(|error| io_error("opening", &path, &error))?;
+    let file = create_private(&path).map_err(|error| {
+        io_error("opening", &path, &error).with_hint(
+            "this command writes to the store; `query`, `export`, `verify` and `store check` only read it",
+        )
+    })?;
     file.try_lock().map_err(|error| locked(folder, error))?;
     Ok(file)
 }
@@ -184,10 +188,11 @@ fn locked(folder: &Path, error: std::fs::TryLockError) -> Error {
     match error {
         std::fs::TryLockError::WouldBlock => {
             let message = format!(
-                "the store in {} is open in another process; only one at a time can use it",
+                "the store in {} is open in another process",
                 folder.display()
             );
             Error::new(ErrorKind::Locked, message)
+                .with_hint("one process writes alone, or several read; try again when it has ended")
         }
         std::fs::TryLockError::Error(error) => io_error("locking", folder, &error),
     }

@@ -361,6 +361,11 @@ fn journal_walk(
         let what = format!("its `{name}` cannot be read beyond byte {}", walk.bytes);
         return Err(damaged(folder, &what));
     }
+    if record.state == State::Closed && known.is_some_and(|known| walk.bytes != known.bytes) {
+        let what =
+            format!("its `{name}` goes on after the store was closed: it is of another time");
+        return Err(damaged(folder, &what));
+    }
     let least = progress.journals.get(&journal).into_iter().flatten();
     let is_short = least
         .into_iter()

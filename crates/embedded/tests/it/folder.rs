@@ -256,27 +256,30 @@ fn parts_of_another_time_are_noticed() {
     let store = make(folder.path());
     fill(&store, 0);
     drop(store);
-    let old = Files::of(folder.path());
+    let old = (Files::of(folder.path()), read(folder.path()).unwrap());
     let store = make(folder.path());
     fill(&store, 1);
     let died = (Files::of(folder.path()), rows(&store).unwrap());
     drop(store);
     let closed = (Files::of(folder.path()), read(folder.path()).unwrap());
-    for (new, expected) in [died, closed] {
-        for (name, bytes) in &old.0 {
+    for (whole, others, time) in [
+        (&died, &old, "an old"),
+        (&closed, &old, "an old"),
+        (&old, &closed, "a new"),
+        (&old, &died, "a new"),
+    ] {
+        for (name, bytes) in &others.0.0 {
             // A manifest of that time is needed by `current` alone.
-            let mut mixed = new.with(name, bytes.clone());
+            let mut mixed = whole.0.with(name, bytes.clone());
             let place = name.parent().unwrap().to_owned();
             if name.ends_with("current") {
-                let manifests = old
-                    .0
-                    .iter()
-                    .filter(|(other, _)| other.parent() == Some(&place));
+                let manifests = others.0.0.iter();
+                let manifests = manifests.filter(|(other, _)| other.parent() == Some(&place));
                 mixed
                     .0
                     .extend(manifests.map(|(name, bytes)| (name.clone(), bytes.clone())));
             }
-            check(&format!("an old {}", name.display()), &mixed, &expected);
+            check(&format!("{time} {}", name.display()), &mixed, &whole.1);
         }
     }
 }
@@ -548,6 +551,15 @@ fn a_backup_is_the_store_as_it_was() {
             .damaged,
         0
     );
+    // Nor is it made inside the store, which would have a part then that is not its own.
+    let store_before = Files::of(&folder.path().join("store"));
+    for inside in ["store", "store/keyspaces/backup", "store/new/backup"] {
+        let error = runtime
+            .block_on(store.back_up(folder.path().join(inside)))
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{inside}: {error}");
+    }
+    assert!(Files::of(&folder.path().join("store")) == store_before);
     // A backup is never written over.
     let before = Files::of(&place);
     let error = runtime.block_on(store.back_up(&place)).unwrap_err();
@@ -608,4 +620,9 @@ fn a_check_names_every_damaged_file() {
     EmbeddedStore::back_up_folder(folder.path(), &stopped, &|| true).unwrap_err();
     EmbeddedStore::check(folder.path(), &|| true, &mut |_| ()).unwrap_err();
     assert!(fs::read_dir(to.path()).unwrap().next().is_none());
+    let folder = files.with(Path::new("rowmill.json"), b"{".to_vec()).put();
+    let mut found = Vec::new();
+    EmbeddedStore::check(folder.path(), &|| false, &mut |damage| found.push(damage)).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].file.as_deref(), Some("rowmill.json"));
 }
