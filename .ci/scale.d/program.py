@@ -51,11 +51,15 @@ def end_of(path):
 class Running:
     """A process that was started. Whoever starts it ends it."""
 
-    def __init__(self, command, work, environment, descriptors):
+    def __init__(self, command, work, environment, limits):
         self.out, self.err = work / "stdout", work / "stderr"
-        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))) if descriptors else None
+
+        def limit():
+            for what, most in limits.items():
+                resource.setrlimit(what, (most, most))
+
         with open(self.out, "wb") as out, open(self.err, "wb") as err:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=work, env=environment, preexec_fn=limit)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=work, env=environment, preexec_fn=limit if limits else None)
         self.begun = time.monotonic()
         self.ended = None
 
@@ -114,12 +118,14 @@ class Program:
         for what in self.kept:
             what.end()
 
-    def start(self, *words, descriptors=None):
-        return Running([self.binary, *map(str, words)], self.work, self.environment, descriptors)
+    def start(self, *words, descriptors=None, address_space=None):
+        limits = {resource.RLIMIT_NOFILE: descriptors, resource.RLIMIT_AS: address_space}
+        limits = {what: most for what, most in limits.items() if most}
+        return Running([self.binary, *map(str, words)], self.work, self.environment, limits)
 
-    def run(self, step, *words, seconds=90, peak_mb=PEAK_MB, expect=0, descriptors=None):
+    def run(self, step, *words, seconds=90, peak_mb=PEAK_MB, expect=0, **limits):
         """Runs a command to its end. The scenario ends if it hangs or gives another exit code; too much memory is a row that failed."""
-        running = self.start(*words, descriptors=descriptors)
+        running = self.start(*words, **limits)
         try:
             ended = running.wait(seconds)
         finally:

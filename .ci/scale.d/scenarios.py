@@ -91,7 +91,7 @@ def busy_day_shuffled(program):
 
 
 def few_descriptors(program):
-    """The busy day with 64 file descriptors."""
+    """The busy day with 64 file descriptors, and in little address space."""
     job = Job(program)
     few = {"descriptors": 64}
     path = job.write(BUSY_DAY)
@@ -100,6 +100,7 @@ def few_descriptors(program):
     job.aggregate(**few)
     job.aggregate("--rebuild", **few)
     job.aggregate("--all", "--memory", "1", **few)
+    job.aggregate("--all", address_space=900_000 << 10)
     job.verify(count.ledger()["written"], **few)
     job.prove_aggregates(count, **few)
 
@@ -123,12 +124,26 @@ def interrupted(program):
     job.interrupt("verify", "verify")
     job.interrupt("verify --aggregates", "verify", "--aggregates")
     job.interrupt("export", "export", "facts", "--out", program.work / "facts")
+    job.interrupt("store check", "store", "check")
+    job.interrupt("store backup", "store", "backup", program.work / "backup", cpu_seconds=0.1)
+    backup_is_the_store(job)
     program.interrupt("generate", "generate", "--events", 20_000_000, "--out", program.work / "generated")
     job.verify(count.ledger()["written"])
     job.interrupt("delete", "delete", "--user", "u0", "--yes")
     job.run("delete, again", "delete", "--user", "u0", "--yes")
     job.aggregate()
     job.run("verify --aggregates", "verify", "--aggregates")
+
+
+def backup_is_the_store(job):
+    """What is exported of a backup is what is exported of the store."""
+    program = job.program
+    job.run("store backup, again", "store", "backup", program.work / "backup")
+    job.run("store check", "store", "check")
+    for name, store in (("of_store", job.store), ("of_backup", f"file:{program.work / 'backup'}")):
+        program.run(f"export {name}", "--quiet", "--store", store, "export", "facts", "--out", program.work / name)
+    if not filecmp.cmp(program.work / "of_store", program.work / "of_backup", shallow=False):
+        raise Failed("a backup has other facts than the store")
 
 
 def small_files(program):
