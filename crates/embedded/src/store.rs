@@ -28,7 +28,7 @@ use crate::split;
 use crate::table::Table;
 
 /// How large a table's latest journal writes may grow in memory before they become a sorted run.
-const MEMTABLE_BYTES: u64 = 16 << 20;
+const MEMTABLE_BYTES: u64 = 8 << 20;
 
 /// How many bytes of rows are compressed and read together.
 const BLOCK_BYTES: u32 = 16 << 10;

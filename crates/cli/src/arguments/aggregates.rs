@@ -55,7 +55,7 @@ pub(crate) struct AggregateArguments {
 #[derive(Debug, Args)]
 pub(crate) struct ShardArguments {
     /// Process only shard I of N, counted from 0. Ingest splits its inputs; aggregate splits its hours, and the last shard to finish merges.
-    /// By default from CLOUD_RUN_TASK_INDEX and CLOUD_RUN_TASK_COUNT, or JOB_COMPLETION_INDEX and JOB_COMPLETION_COUNT
+    /// By default from `CLOUD_RUN_TASK_INDEX` and `CLOUD_RUN_TASK_COUNT`, or `JOB_COMPLETION_INDEX` and `JOB_COMPLETION_COUNT`
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     #[arg(long, env = "CLOUD_RUN_TASK_INDEX", hide = true)]
