@@ -11,7 +11,7 @@ use rowmill_store::{Error, ErrorKind, Result};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::entry::{self, Place};
-use crate::folder::{self, KEYSPACES, RECORD, Record, TABLES, TableFile};
+use crate::folder::{self, COPIED_WHILE_OPEN, KEYSPACES, RECORD, Record, TABLES, TableFile};
 use crate::open::open_mirror;
 use crate::store::EmbeddedStore;
 
@@ -70,6 +70,7 @@ impl EmbeddedStore {
             record => record?,
         };
         let _lock = folder::lock_shared(folder)?;
+        let is_copy_of_open = record.is_copy_of_open(folder);
         let mut check = Check {
             folder,
             names: names(&record),
@@ -82,6 +83,9 @@ impl EmbeddedStore {
             check.files(*keyspace)?;
         }
         check.entries()?;
+        if is_copy_of_open {
+            check.damage(None, Some(RECORD.to_owned()), None, COPIED_WHILE_OPEN);
+        }
         Ok(check.report)
     }
 }

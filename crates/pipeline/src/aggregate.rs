@@ -142,6 +142,9 @@ async fn aggregate_all(
     control: &Control,
 ) -> Result<AggregateReport, Error> {
     let (seen, epoch) = take_up(&**store, &options.name).await?;
+    for row in &seen.unreadable.rows {
+        control.pass_over(row.table, row.key.as_bytes(), &row.problem);
+    }
     let job = Job {
         stages,
         store,
@@ -149,11 +152,11 @@ async fn aggregate_all(
         control,
     };
     let is_whole = options.scope == Scope::All;
-    plan_state::check(stages, store, options).await?;
+    plan_state::check(stages, store, options, control).await?;
     let (report, is_whole) = if options.merge_only {
         job.merge_shards().await?
     } else {
-        let hours = hours(store, options, &seen).await?;
+        let hours = hours(store, options, &seen, control).await?;
         let report = if options.shard.is_alone() {
             let is_rebuilding = options.scope != Scope::Pending;
             job.weeks(hours, Work::Fold, is_rebuilding, &seen).await?
@@ -187,7 +190,7 @@ pub async fn plan_aggregate(
 ) -> Result<Vec<Hour>, Error> {
     let seen = marks(&**store).await?;
     let mut found = Vec::new();
-    for (date, changes) in hours(store, options, &seen).await? {
+    for (date, changes) in hours(store, options, &seen, &Control::default()).await? {
         match changes {
             Changes::Hours(hours) => found.extend(hours.into_iter().map(|hour| date.hour(hour))),
             Changes::All => {
@@ -216,6 +219,7 @@ async fn hours(
     store: &Arc<dyn Store>,
     options: &AggregateOptions,
     seen: &Marks,
+    control: &Control,
 ) -> Result<Days, Error> {
     let mut days = Days::new();
     let range = match options.scope {
@@ -229,7 +233,7 @@ async fn hours(
         Scope::All => DateRange::ALL,
         Scope::Between(range) => range,
     };
-    let mut dates = dates_with_events(store, range).await?;
+    let mut dates = dates_with_events(store, range, control).await?;
     let stored = dates_with_partials(&**store).await?;
     dates.extend(stored.into_iter().filter(|date| range.contains(*date)));
     Ok(dates.into_iter().map(|date| (date, Changes::All)).collect())
@@ -239,21 +243,32 @@ async fn hours(
 async fn dates_with_events(
     store: &Arc<dyn Store>,
     range: DateRange,
+    control: &Control,
 ) -> Result<BTreeSet<Date>, Error> {
     let of_bucket = |bucket: u8| {
         let store = Arc::clone(store);
         async move {
-            let (mut dates, mut next) = (BTreeSet::new(), Some(range.from()));
-            while let Some(from) = next.filter(|from| range.contains(*from)) {
-                let range = TimelineKey::hours(bucket, from.hour(0), range.to().hour(23));
-                let scan = Scan::range(range).with_limit(1);
+            let mut dates = BTreeSet::new();
+            let mut rest = TimelineKey::hours(bucket, range.from().hour(0), range.to().hour(23));
+            loop {
+                let scan = Scan::range(rest.clone()).with_limit(1);
                 let Some(row) = store.rows(table::TIMELINE, scan).await?.pop() else {
                     break;
                 };
-                let key = TimelineKey::decode(row.key()).map_err(row_error)?;
-                let date = key.fact.timestamp.date();
-                dates.insert(date);
-                next = date.plus_days(1);
+                match TimelineKey::decode(row.key()) {
+                    Ok(key) => {
+                        let date = key.fact.timestamp.date();
+                        dates.insert(date);
+                        let Some(next) = date.plus_days(1).filter(|it| range.contains(*it)) else {
+                            break;
+                        };
+                        rest.start = TimelineKey::hours(bucket, next.hour(0), next.hour(0)).start;
+                    }
+                    Err(problem) => {
+                        control.pass_over(table::TIMELINE, row.key(), problem);
+                        rest.start = [row.key(), &[0]].concat();
+                    }
+                }
             }
             Ok::<_, Error>(dates)
         }

@@ -1,5 +1,6 @@
 //! Watching a job from outside, and stopping it.
 
+use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +9,7 @@ use rowmill_store::Meter;
 use tokio::sync::watch;
 
 use crate::error::Error;
+use crate::unreadable::Unreadable;
 
 /// A job's progress, and its off switch. Clones are the same job's.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +24,7 @@ struct Shared {
     rows_sent: AtomicU64,
     rows_written: AtomicU64,
     meters: Mutex<Vec<Meter>>,
+    unreadable: Mutex<Unreadable>,
     stopped: watch::Sender<bool>,
 }
 
@@ -62,6 +65,20 @@ impl Control {
     pub fn watch_store(&self, meter: Meter) {
         let meters = self.shared.meters.lock();
         meters.unwrap_or_else(PoisonError::into_inner).push(meter);
+    }
+
+    /// The rows that the job went on without, because it could not read them.
+    pub fn unreadable(&self) -> Unreadable {
+        let unreadable = self.shared.unreadable.lock();
+        unreadable.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes a row that the job goes on without.
+    pub(crate) fn pass_over(&self, table: &'static str, key: &[u8], problem: impl fmt::Display) {
+        let unreadable = self.shared.unreadable.lock();
+        unreadable
+            .unwrap_or_else(PoisonError::into_inner)
+            .add_once(table, key, problem);
     }
 
     /// Asks the job to stop at the next good moment.

@@ -22,6 +22,7 @@ use rowmill_rowkey::{Hour, PendingKey};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
 use crate::error::Error;
+use crate::unreadable::Unreadable;
 
 pub(crate) use epoch::Epoch;
 pub(crate) use marker::Marker;
@@ -34,6 +35,8 @@ const BATCH_BYTES: usize = 1 << 20;
 pub(crate) struct Marks {
     names: Names,
     hours: BTreeMap<Hour, Vec<u32>>,
+    /// Rows among them that are none of ours.
+    pub(crate) unreadable: Unreadable,
 }
 
 /// Names of marks, each once, by their place in a list.
@@ -120,7 +123,13 @@ pub(crate) async fn marks(store: &dyn Store) -> Result<Marks, Error> {
     let mut rows = store.scan(table::STATE, scan);
     let mut marks = Marks::default();
     while let Some(row) = rows.try_next().await? {
-        let key = PendingKey::decode(row.key()).map_err(|error| Error::Row(error.to_string()))?;
+        let key = match PendingKey::decode(row.key()) {
+            Ok(key) => key,
+            Err(problem) => {
+                marks.unreadable.add(table::STATE, row.key(), problem);
+                continue;
+            }
+        };
         for cell in row.cells() {
             marks.add(key.0, cell.qualifier);
         }

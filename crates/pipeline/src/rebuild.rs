@@ -105,7 +105,7 @@ impl Rebuild {
         let found = remove_orphans(self, &keys).await?;
         report.add(found);
         let horizon = Horizon::new(&self.stages, self.now);
-        start_anew(&self.stages, &self.store, horizon).await?;
+        start_anew(&self.stages, &self.store, horizon, &self.control).await?;
         Ok(report)
     }
 

@@ -33,7 +33,7 @@ pub struct UnreadableRow {
 
 impl Unreadable {
     /// Adds those of another part of the job.
-    pub(crate) fn join(&mut self, other: Self) {
+    pub fn join(&mut self, other: Self) {
         self.count += other.count;
         self.rows.extend(other.rows);
         self.rows.truncate(KEPT_MAX);
@@ -48,6 +48,18 @@ impl Unreadable {
                 key: shown_key(key),
                 problem: problem.to_string(),
             });
+        }
+    }
+
+    /// The same, unless it is one of the first and was met before.
+    pub(crate) fn add_once(&mut self, table: &'static str, key: &[u8], problem: impl fmt::Display) {
+        let shown = shown_key(key);
+        if !self
+            .rows
+            .iter()
+            .any(|row| row.table == table && row.key == shown)
+        {
+            self.add(table, key, problem);
         }
     }
 

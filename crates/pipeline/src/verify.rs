@@ -270,10 +270,11 @@ async fn open(
         };
         ((ledger.run.clone(), ledger.file.clone()), position)
     };
+    let marks = report.readable(marks(store).await)?.unwrap_or_default();
+    report.differ_unreadable(marks.unreadable.clone());
     let hours = if names.is_empty() {
         BTreeSet::new()
     } else {
-        let marks = report.readable(marks(store).await)?.unwrap_or_default();
         let hours = marks.hours();
         hours.map(|hour| hour.to_string().into_bytes()).collect()
     };

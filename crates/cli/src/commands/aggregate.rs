@@ -50,6 +50,7 @@ pub(crate) async fn run(
         unreadable = done.unreadable;
     }
     let done = aggregate(&stages, &store.store, &options, job.control()).await?;
+    unreadable.join(job.control().unreadable());
     drop(job);
     print(done, printer)?;
     if done.shards_missing > 0 {

@@ -11,7 +11,7 @@ use rowmill_store::Result;
 
 use super::files::restrict;
 use super::journal::walk;
-use super::record::{JournalRecord, KeyspaceRecord};
+use super::record::{FolderId, JournalRecord, KeyspaceRecord};
 use super::{
     CURRENT, ENGINE_LOCK, ENGINE_VERSION, Inspection, KEYSPACES, LOCK, META_KEYSPACE, PROGRESS,
     Progress, RECORD, Record, State, TABLES, hash_prefix, io_error, read_tree, table_files,
@@ -175,6 +175,7 @@ impl Held {
         let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         let mut record = record_of(&self.path, &noted.names, &noted.dropped, State::Open)?;
         record.journals.clone_from(&noted.journals);
+        record.opened = FolderId::of(&self.path);
         let written = record.write(&self.path);
         written.map_err(|error| io_error("writing to the store in", &self.path, &error))
     }

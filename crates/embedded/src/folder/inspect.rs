@@ -10,8 +10,9 @@ use super::journal::walk;
 use super::record::{JournalRecord, KeyspaceRecord};
 use super::tree::TableFile;
 use super::{
-    CURRENT, ENGINE_FORMAT, ENGINE_VERSION, KEYSPACES, META_KEYSPACE, Progress, Record, State,
-    TABLES, Tree, absent, damaged, hash_prefix, io_error, open_to_read, read_tree, read_whole,
+    COPIED_WHILE_OPEN, CURRENT, ENGINE_FORMAT, ENGINE_VERSION, KEYSPACES, META_KEYSPACE, Progress,
+    Record, State, TABLES, Tree, absent, damaged, hash_prefix, io_error, open_to_read, read_tree,
+    read_whole,
 };
 
 /// The parts of a whole store.
@@ -33,6 +34,9 @@ pub(crate) type Evicted = BTreeMap<u64, BTreeMap<u64, u64>>;
 pub(crate) fn inspect(folder: &Path) -> Result<Inspection> {
     let record = Record::read(folder)?;
     check_engine_version(folder)?;
+    if record.is_copy_of_open(folder) {
+        tracing::warn!(store = %folder.display(), "{COPIED_WHILE_OPEN}");
+    }
     let progress = match record.state {
         State::Closed => Progress::default(),
         State::Open => Progress::read(folder)?,
@@ -101,7 +105,13 @@ fn trees(folder: &Path, record: &Record, progress: &Progress) -> Result<BTreeMap
 fn unfinished(folder: &Path, keyspace: u64) -> Result<Option<Tree>> {
     let path = folder.join(KEYSPACES).join(keyspace.to_string());
     let of_engine = |name: &String| {
-        name == TABLES || name == CURRENT || name.starts_with('v') || name.starts_with(".tmp")
+        let is_manifest = || {
+            let number = name.strip_prefix('v').map(str::parse::<u64>);
+            matches!(number, Some(Ok(_)))
+        };
+        let is_file = || path.join(name).is_file();
+        name == TABLES
+            || is_file() && (name == CURRENT || is_manifest() || name.starts_with(".tmp"))
     };
     let is_engines = names(folder, &path)?.iter().all(of_engine);
     let tree = if path.join(CURRENT).exists() {

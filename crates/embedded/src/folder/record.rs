@@ -26,8 +26,37 @@ pub(crate) struct Record {
     /// Keyspaces that are being dropped: they may be there, in part or not at all.
     pub(crate) dropped: BTreeSet<u64>,
     pub(crate) journals: BTreeMap<u64, JournalRecord>,
+    /// The folder that was opened. A copy of an open store has another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) opened: Option<FolderId>,
     /// A hash of the rest.
     checksum: String,
+}
+
+/// A folder, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FolderId {
+    device: u64,
+    inode: u64,
+}
+
+impl FolderId {
+    /// None where the system does not tell folders apart.
+    #[cfg(unix)]
+    pub(crate) fn of(folder: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = folder.metadata().ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn of(_folder: &Path) -> Option<Self> {
+        None
+    }
 }
 
 /// Whether somebody is, or was, at work.
@@ -79,6 +108,7 @@ impl Record {
             keyspaces: BTreeMap::new(),
             dropped: BTreeSet::new(),
             journals: BTreeMap::new(),
+            opened: None,
             checksum: String::new(),
         }
     }
@@ -106,6 +136,11 @@ impl Record {
             return Err(unreadable());
         }
         Ok(record)
+    }
+
+    /// Whether `folder`, in which the record was found, is a copy of a store that was open when it was copied.
+    pub(crate) fn is_copy_of_open(&self, folder: &Path) -> bool {
+        self.state == State::Open && self.opened.is_some() && self.opened != FolderId::of(folder)
     }
 
     /// Puts the record in its place, where it is on disk when this returns.

@@ -336,6 +336,8 @@ fn what_is_somebody_elses_is_left_alone() {
         for name in [
             "keyspaces/prod/data.db",
             "keyspaces/77/thesis.txt",
+            "keyspaces/77/vacation.txt",
+            "keyspaces/77/vault/photo.jpg",
             "keyspaces/1/tables/thesis.txt",
             "keyspaces/1/verse.txt",
             "old.jnl",
@@ -529,6 +531,25 @@ fn only_the_owner_can_look_into_a_store() {
     assert_eq!(mode(&place.join("keyspaces")), 0o700);
     for name in Files::of(&place).0.keys() {
         assert_eq!(mode(&place.join(name)), 0o600, "{}", name.display());
+    }
+}
+
+/// Its parts may be of several times, which only ledgers can tell.
+#[test]
+fn a_check_tells_a_copy_of_a_store_that_was_open() {
+    let [(_, closed, _), (_, died, _)] = stores();
+    for (files, damaged) in [(closed, 0), (died, 1)] {
+        let (folder, mut found) = (files.put(), Vec::new());
+        EmbeddedStore::check(folder.path(), &|| false, &mut |damage| found.push(damage)).unwrap();
+        assert_eq!(found.len(), damaged, "{found:?}");
+        assert!(
+            found
+                .iter()
+                .all(|it| it.what.contains("copied while it was open"))
+        );
+        // Once it was opened and closed, it is a store like any other.
+        drop(make(folder.path()));
+        EmbeddedStore::check(folder.path(), &|| false, &mut |damage| panic!("{damage:?}")).unwrap();
     }
 }
 

@@ -90,7 +90,13 @@ impl Folder {
                 .await
             {
                 let row = row?;
-                let observation = self.plan.observe(&row).map_err(row_error)?;
+                let observation = match self.plan.observe(&row) {
+                    Ok(observation) => observation,
+                    Err(problem) => {
+                        self.control.pass_over(table::TIMELINE, row.key(), problem);
+                        continue;
+                    }
+                };
                 groups.add(&observation);
                 events += 1;
                 if events % 256 == 0 {

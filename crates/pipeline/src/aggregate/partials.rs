@@ -399,18 +399,25 @@ pub(super) fn delete(batch: &mut MutationBatch, key: &[u8]) {
     row.finish();
 }
 
-/// Removes everything of some dates, but what shards left: another one may have been faster than this process.
+/// Removes everything of some dates, but what shards left, for another one may have been faster than this process, and rows that are none
+/// of ours.
 pub(crate) async fn clear(
     store: &Arc<dyn Store>,
     dates: RangeInclusive<Date>,
+    control: &Control,
 ) -> Result<(), Error> {
     const BATCH_ROWS: usize = 10_000;
     let scan = Scan::ranges(all_but_shards()).with_keys_only();
     let rows = store.scan(table::AGGREGATE, scan).map_err(Error::from);
     let keys = rows.try_filter_map(|row| {
-        let date = AggregateKey::decode(row.key()).map(|key| key.date);
-        let is_one = date.map(|date| dates.contains(&date).then(|| row.key().to_vec()));
-        std::future::ready(is_one.map_err(row_error))
+        let is_one = match AggregateKey::decode(row.key()) {
+            Ok(key) => dates.contains(&key.date),
+            Err(problem) => {
+                control.pass_over(table::AGGREGATE, row.key(), problem);
+                false
+            }
+        };
+        std::future::ready(Ok(is_one.then(|| row.key().to_vec())))
     });
     let mut keys = pin!(keys.try_chunks(BATCH_ROWS));
     while let Some(keys) = keys.try_next().await.map_err(|failed| failed.1)? {

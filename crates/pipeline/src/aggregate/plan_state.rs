@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::horizon::Horizon;
 use super::partials::clear;
 use super::{AggregateOptions, Scope};
+use crate::control::Control;
 use crate::error::Error;
 use crate::stages::Stages;
 
@@ -177,6 +178,7 @@ pub(crate) async fn start_anew(
     stages: &Stages,
     store: &Arc<dyn Store>,
     horizon: Horizon,
+    control: &Control,
 ) -> Result<(), Error> {
     let state = PlanState {
         plan: stages.plan.fingerprint(),
@@ -191,7 +193,7 @@ pub(crate) async fn start_anew(
         state.write_plan(row);
     };
     write(&**store, fill).await?;
-    remove(store, state, horizon).await
+    remove(store, state, horizon, control).await
 }
 
 /// Removes what can be made anew by `state`.
@@ -199,11 +201,12 @@ async fn remove(
     store: &Arc<dyn Store>,
     mut state: PlanState,
     horizon: Horizon,
+    control: &Control,
 ) -> Result<(), Error> {
     // Whoever dies in between leaves word that not everything is removed.
     state.progress = Progress::Clearing;
     write(&**store, |row| state.write_plan(row)).await?;
-    clear(store, horizon.first_monday()..=Date::MAX).await?;
+    clear(store, horizon.first_monday()..=Date::MAX, control).await?;
     state.progress = Progress::Making;
     write(&**store, |row| state.write_progress(row)).await
 }
@@ -214,6 +217,7 @@ pub(super) async fn check(
     stages: &Stages,
     store: &Arc<dyn Store>,
     options: &AggregateOptions,
+    control: &Control,
 ) -> Result<(), Error> {
     let is_whole = options.scope == Scope::All && !options.merge_only;
     let mut found = read(&**store).await?.unwrap_or_default();
@@ -252,8 +256,11 @@ pub(super) async fn check(
     if is_first {
         return write(&**store, |row| found.write_plan(row)).await;
     }
-    remove(store, found, Horizon::new(stages, options.now)).await
+    let horizon = Horizon::new(stages, options.now);
+    remove(store, found, horizon, control).await
 }
+
+const NOT_COMPLETE: &str = "the aggregates are being made anew, or were not made to their end; if no process is at work, run `rowmill aggregate --all`";
 
 /// Makes sure that what is stored of a dimension, or of all, is what the pipeline file says.
 pub(crate) async fn check_reader(
@@ -262,6 +269,9 @@ pub(crate) async fn check_reader(
     dimension: Option<&str>,
 ) -> Result<(), Error> {
     let mut found = read(store).await?.unwrap_or_default();
+    if !found.plan.is_empty() && found.progress != Progress::Complete {
+        return Err(Error::Query(NOT_COMPLETE.into()));
+    }
     if found.plan.is_empty() || found.plan == stages.plan.fingerprint() {
         return Ok(());
     }
@@ -295,8 +305,7 @@ pub(super) async fn complete(stages: &Stages, store: &Arc<dyn Store>) -> Result<
 
 fn changed(found: &PlanState, wanted: &[String]) -> String {
     if found.progress != Progress::Complete && found.description == wanted {
-        return "the aggregates were not made anew to their end; run `rowmill aggregate --all`"
-            .into();
+        return NOT_COMPLETE.into();
     }
     let new = wanted.iter().filter(|it| !found.description.contains(it));
     let gone = found.description.iter().filter(|it| !wanted.contains(it));

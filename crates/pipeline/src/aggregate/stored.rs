@@ -12,7 +12,6 @@ use rowmill_store::{Scan, Store as _};
 use super::fold::Folder;
 use super::head::Head;
 use super::partials::{Owner, Version, chunk_of, delete, own_name, period_of, remove};
-use super::row_error;
 use crate::error::Error;
 use crate::spool::Spool;
 
@@ -40,12 +39,13 @@ impl Partials {
         let mut rows = store.scan(table::AGGREGATE, Scan::ranges(ranges).with_latest_only());
         let mut loaded = Self::default();
         while let Some(row) = rows.try_next().await? {
-            let (period, hash) = named(row.key()).ok_or_else(|| {
-                let key = String::from_utf8_lossy(row.key());
-                row_error(format!(
-                    "the row {key:?} of events_aggregate has no valid key"
-                ))
-            })?;
+            let Some((period, hash)) = named(row.key()) else {
+                let problem = "its key is no partial's";
+                folder
+                    .control
+                    .pass_over(table::AGGREGATE, row.key(), problem);
+                continue;
+            };
             let chunk = chunk_of(&row);
             let spool = if head.names(period, hash) {
                 loaded

@@ -164,7 +164,8 @@ impl Week {
         let all = self.every_hour();
         // Whoever finds this process dead makes all of it.
         mark(&**store, &self.anew_mark(), &all).await?;
-        clear(store, self.monday..=last_of_week(self.monday)).await?;
+        let week = self.monday..=last_of_week(self.monday);
+        clear(store, week, &self.folder.control).await?;
         claim.renew(&**store).await?;
         claim.head = Head::default();
         let dates = dates_of_week(self.monday);

@@ -111,7 +111,7 @@ impl Rebuild {
             if !hashes.contains(&hash_of(row.key())) {
                 continue;
             }
-            match TimelineKey::fact_bytes(row.key()) {
+            match TimelineKey::decode(row.key()) {
                 Ok(_) => suspects.push(row.key().to_vec()),
                 Err(problem) => report.unreadable.add(table::TIMELINE, row.key(), problem),
             }

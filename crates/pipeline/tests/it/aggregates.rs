@@ -601,10 +601,13 @@ async fn a_rebuild_that_was_not_finished_is_noticed() {
         .await
         .unwrap();
     let error = aggregate_pending(&stages, &store).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the aggregates were not made anew to their end; run `rowmill aggregate --all`"
-    );
+    let expected = "the aggregates are being made anew, or were not made to their end; if no process is at work, run `rowmill aggregate --all`";
+    assert_eq!(error.to_string(), expected);
+    // What is left of them is not shown as if it were all.
+    let mut out = Vec::new();
+    let (what, format) = (ExportTable::Aggregates, ExportFormat::Jsonl);
+    let error = export(&stages, &*store, what, format, &mut out, &control).await;
+    assert_eq!(error.unwrap_err().to_string(), expected);
     aggregate_with(&stages, &store, &aggregation(Scope::All))
         .await
         .unwrap();

@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use rowmill_model::columns::{family, table};
 use rowmill_model::{MutationBatch, Row};
 use rowmill_pipeline::{
-    Control, Depth, Error, ExportFormat, ExportReport, ExportTable, LetterFilter, Stages,
-    UserQuery, VerifyAggregatesOptions, VerifyOptions, export, letters, user_events, verify,
-    verify_aggregates,
+    Control, Depth, Error, ExportFormat, ExportReport, ExportTable, LetterFilter, RebuildOptions,
+    Scope, Stages, UserQuery, VerifyAggregatesOptions, VerifyOptions, aggregate, export, letters,
+    rebuild_timeline, user_events, verify, verify_aggregates,
 };
 use rowmill_store::{Scan, Store, StoreExt as _};
 
 use crate::watched::Watched;
-use crate::{aggregate_pending, generated, ingest_all, memory_store, stages};
+use crate::{aggregate_pending, aggregation, generated, ingest_all, memory_store, now, stages};
 
 /// A key, and the family, the qualifier and the value of a cell.
 type Foreign<'a> = (Vec<u8>, &'a str, &'a [u8], &'a [u8]);
@@ -97,6 +97,72 @@ impl Fixture {
         row.finish();
         self.store.apply_all(name, batch).await.unwrap();
     }
+}
+
+/// Rows that are none of ours stop no aggregation, of whatever kind, and are left where they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn aggregation_goes_on_past_foreign_rows() {
+    let foreign: [(&'static str, &[u8], &str); 9] = [
+        (table::AGGREGATE, b"zzz", family::DAILY_STATS),
+        (table::AGGREGATE, b"a", family::DAILY_STATS),
+        (table::AGGREGATE, b"\x01odd", family::DAILY_STATS),
+        (table::AGGREGATE, b"u1#foreign#x", family::DAILY_STATS),
+        (
+            table::AGGREGATE,
+            b"_partial#day.x.0#2025-03-03zz",
+            family::METADATA,
+        ),
+        (table::STATE, b"pending#x", family::STATE),
+        (table::TIMELINE, b"00#2018-11-01T00#zz", family::EVENT),
+        (table::TIMELINE, b"00#0000", family::EVENT),
+        (table::TIMELINE, b"zzz", family::EVENT),
+    ];
+    let fixture = Fixture::new(200).await;
+    for (name, key, family) in foreign {
+        fixture.put(name, key, &[(family, b"x", b"y")]).await;
+    }
+    let (stages, store) = (&fixture.stages, &fixture.store);
+    let control = Control::default();
+    for scope in [Scope::Pending, Scope::All] {
+        aggregate(stages, store, &aggregation(scope), &control)
+            .await
+            .unwrap();
+    }
+    let options = RebuildOptions::new(now());
+    rebuild_timeline(stages, store, &options, &control)
+        .await
+        .unwrap();
+    aggregate(stages, store, &aggregation(Scope::All), &control)
+        .await
+        .unwrap();
+    let passed_over = control.unreadable();
+    for (name, key, _) in foreign {
+        assert!(
+            store.row(name, key).await.unwrap().is_some(),
+            "{}",
+            key.escape_ascii()
+        );
+        // Those that stand where nothing is read are not met.
+        let is_met = name != table::TIMELINE && key != b"_partial#day.x.0#2025-03-03zz";
+        let shown = key.escape_ascii().to_string();
+        let is_listed = passed_over
+            .rows
+            .iter()
+            .any(|row| (row.table, &row.key) == (name, &shown));
+        assert!(is_listed || !is_met, "{shown}: {passed_over:?}");
+    }
+    // Nothing else is missing.
+    let all = VerifyAggregatesOptions::default();
+    let report = verify_aggregates(stages, store, &all, &control)
+        .await
+        .unwrap();
+    let mut others = report.differences.iter().map(|it| it.key.as_bytes());
+    assert!(
+        others.all(|key| foreign
+            .iter()
+            .any(|(_, it, _)| it.escape_ascii().to_string().as_bytes() == key)),
+        "{report:?}"
+    );
 }
 
 /// A question about one user reads no row of another, and goes on past those of the user that hold no event.
