@@ -59,3 +59,13 @@ pub(crate) fn damaged(folder: &std::path::Path, what: &str) -> rowmill_store::Er
     let message = format!("the store in {} is damaged: {what}", folder.display());
     rowmill_store::Error::new(rowmill_store::ErrorKind::Corrupt, message).with_hint(RESTORE)
 }
+
+/// A store that holds something which the engine would remove, or stumble over, and which is none of its parts.
+pub(crate) fn foreign(folder: &std::path::Path, name: &str) -> rowmill_store::Error {
+    let message = format!(
+        "the store in {} holds `{name}`, which is no part of it",
+        folder.display()
+    );
+    rowmill_store::Error::new(rowmill_store::ErrorKind::Corrupt, message)
+        .with_hint("move it away, and run the command again")
+}

@@ -11,8 +11,8 @@ use super::record::{JournalRecord, KeyspaceRecord};
 use super::tree::TableFile;
 use super::{
     COPIED_WHILE_OPEN, CURRENT, ENGINE_FORMAT, ENGINE_VERSION, KEYSPACES, META_KEYSPACE, Progress,
-    Record, State, TABLES, Tree, absent, damaged, hash_prefix, io_error, open_to_read, read_tree,
-    read_whole,
+    Record, State, TABLES, Tree, absent, damaged, foreign, hash_prefix, io_error, open_to_read,
+    read_tree, read_whole,
 };
 
 /// The parts of a whole store.
@@ -90,8 +90,8 @@ fn trees(folder: &Path, record: &Record, progress: &Progress) -> Result<BTreeMap
             continue;
         }
         if record.state == State::Closed || keyspace < newest {
-            let what = format!("`{KEYSPACES}/{keyspace}` is no part of it; move it away");
-            return Err(damaged(folder, &what));
+            let name = format!("{KEYSPACES}/{keyspace}");
+            return Err(foreign(folder, &name));
         }
         if let Some(tree) = unfinished(folder, keyspace)? {
             check_tables(folder, keyspace, &tree, None, record.state)?;
@@ -123,8 +123,8 @@ fn unfinished(folder: &Path, keyspace: u64) -> Result<Option<Tree>> {
     if is_engines && is_empty && table_files(folder, keyspace)?.is_empty() {
         return Ok(tree);
     }
-    let what = format!("`{KEYSPACES}/{keyspace}` is no part of it; move it away");
-    Err(damaged(folder, &what))
+    let name = format!("{KEYSPACES}/{keyspace}");
+    Err(foreign(folder, &name))
 }
 
 /// The numbers of the folders in `keyspaces`. The engine panics at other names.
@@ -139,8 +139,8 @@ fn keyspace_folders(folder: &Path) -> Result<BTreeSet<u64>> {
             }
             _ if !is_folder => {}
             _ => {
-                let what = format!("`{KEYSPACES}/{name}` is no part of it; move it away");
-                return Err(damaged(folder, &what));
+                let name = format!("{KEYSPACES}/{name}");
+                return Err(foreign(folder, &name));
             }
         }
     }
@@ -236,8 +236,8 @@ fn check_names(
     state: State,
 ) -> Result<()> {
     let foreign = |name: &str| {
-        let what = format!("`{KEYSPACES}/{keyspace}/{name}` is no part of it; move it away");
-        Err(damaged(folder, &what))
+        let name = format!("{KEYSPACES}/{keyspace}/{name}");
+        Err(foreign(folder, &name))
     };
     let place = folder.join(KEYSPACES).join(keyspace.to_string());
     for name in names(folder, &place)? {
@@ -336,8 +336,7 @@ fn journal_files(folder: &Path) -> Result<BTreeSet<u64>> {
                 found.insert(journal);
             }
             _ => {
-                let what = format!("`{name}` is no part of it; move it away");
-                return Err(damaged(folder, &what));
+                return Err(foreign(folder, &name));
             }
         }
     }
@@ -357,8 +356,7 @@ fn journal_walk(
     let failed = |error| io_error("reading", &path, &error);
     let known = record.journals.get(&journal);
     if known.is_none() && record.state == State::Closed {
-        let what = format!("`{name}` is no part of it; move it away");
-        return Err(damaged(folder, &what));
+        return Err(foreign(folder, &name));
     }
     if let Some(known) = known {
         let hash = hash_prefix(&file, known.bytes).map_err(failed)?;

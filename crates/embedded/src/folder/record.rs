@@ -37,23 +37,27 @@ pub(crate) struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FolderId {
-    device: u64,
+    device: (u32, u32),
     inode: u64,
+    /// When it was made, as inodes are used again: seconds and nanoseconds; zeros on file systems that do not know.
+    made: (i64, u32),
 }
 
 impl FolderId {
     /// None where the system does not tell folders apart.
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     pub(crate) fn of(folder: &Path) -> Option<Self> {
-        use std::os::unix::fs::MetadataExt as _;
-        let metadata = folder.metadata().ok()?;
+        use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+        let flags = StatxFlags::INO | StatxFlags::BTIME;
+        let found = statx(CWD, folder, AtFlags::empty(), flags).ok()?;
         Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
+            device: (found.stx_dev_major, found.stx_dev_minor),
+            inode: found.stx_ino,
+            made: (found.stx_btime.tv_sec, found.stx_btime.tv_nsec),
         })
     }
 
-    #[cfg(not(unix))]
+    #[cfg(not(target_os = "linux"))]
     pub(crate) fn of(_folder: &Path) -> Option<Self> {
         None
     }
