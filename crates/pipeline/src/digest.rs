@@ -72,6 +72,15 @@ impl Digest {
         self.cells.0 = self.cells.0.wrapping_sub(row.cells);
     }
 
+    /// The digest without the rows of another one, which are among its rows.
+    pub fn without(&self, other: &Self) -> Self {
+        Self {
+            rows: self.rows.wrapping_sub(other.rows),
+            keys: Sum(self.keys.0.wrapping_sub(other.keys.0)),
+            cells: Sum(self.cells.0.wrapping_sub(other.cells.0)),
+        }
+    }
+
     /// Adds the rows of another digest.
     pub fn merge(&mut self, other: &Self) {
         self.rows += other.rows;

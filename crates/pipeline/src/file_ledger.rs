@@ -53,6 +53,9 @@ pub struct FileLedger {
     pub started: Timestamp,
     /// Fingerprint of the pipeline file.
     pub config_hash: String,
+    /// How many of the latest identities the run remembers to tell duplicates, if that is not [`crate::DUPLICATE_WINDOW`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate_window: Option<u64>,
     /// How far it got.
     pub status: FileStatus,
     /// Why it could not be read on, or seems to be cut off.
@@ -146,6 +149,7 @@ impl FileLedger {
             number: 0,
             started,
             config_hash: config_hash.to_owned(),
+            duplicate_window: None,
             status: FileStatus::Unfinished,
             problem: None,
             not_utf8: None,

@@ -239,6 +239,9 @@ fn new_run(stages: &Stages, options: &IngestOptions) -> NewRun {
         run: options.run.as_str().into(),
         started: options.now,
         config_hash: stages.pipeline.fingerprint.as_str().into(),
+        duplicate_window: Some(options.duplicate_window)
+            .filter(|window| *window != DUPLICATE_WINDOW)
+            .map(|window| window as u64),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Chunks that wait to be read again: in memory as long as there is room, in the job's spill file beyond.
 
+mod partitions;
 mod spill;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::Error;
+pub(crate) use partitions::{Gathered, PARTITIONS, Partitions};
 use spill::{Extent, SpillFile};
 
 /// How much memory is left for chunks that wait, and the file for those beyond it; shared by all who put some there.

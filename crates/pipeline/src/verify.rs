@@ -8,6 +8,7 @@
 mod aggregates;
 mod source;
 mod store;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -390,16 +391,8 @@ impl Verifier<'_> {
             None if is_superseded => return Ok(Verdict::Superseded),
             _ => {}
         }
-        let is_whole_table = self.options.run.is_none() && self.options.file.is_none();
-        if from_store == Some(Verdict::Proved)
-            && is_whole_table
-            && source::gives_what_was_written(self.stages, ledger, self.options, self.control)
-                .await?
-        {
-            return Ok(Verdict::ProvedFromSource {
-                events: ledger.facts.rows,
-                rewritten: 0,
-            });
+        if let Some(verdict) = self.without_lookups(ledger).await? {
+            return Ok(verdict);
         }
         let proof = source::prove(
             self.stages,
@@ -422,6 +415,27 @@ impl Verifier<'_> {
                 Ok(Verdict::Different)
             }
         }
+    }
+
+    /// What the source says together with the store's digests; none if rows have to be looked up.
+    async fn without_lookups(&self, ledger: &FileLedger) -> Result<Option<Verdict>, Error> {
+        let is_whole_table = self.options.run.is_none() && self.options.file.is_none();
+        let Some(found) = self.found.filter(|_| is_whole_table) else {
+            return Ok(None);
+        };
+        let (stored, letters) = (found.facts_of(ledger), found.letters_of(ledger));
+        // More rows than were written, or none, no source explains.
+        if letters != ledger.letters || stored.rows > ledger.facts.rows || stored.rows == 0 {
+            return Ok(None);
+        }
+        let again = source::written_again(self.stages, ledger, self.options, self.control).await?;
+        let expected = again.map(|again| (again.rows, ledger.facts.without(&again)));
+        Ok(expected
+            .filter(|(_, last)| *last == stored)
+            .map(|(rewritten, _)| Verdict::ProvedFromSource {
+                events: ledger.facts.rows,
+                rewritten,
+            }))
     }
 
     fn unproved(&mut self, ledger: &FileLedger, why: &str) {

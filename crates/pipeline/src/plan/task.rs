@@ -48,6 +48,7 @@ pub(crate) struct NewRun {
     pub(crate) run: Arc<str>,
     pub(crate) started: Timestamp,
     pub(crate) config_hash: Arc<str>,
+    pub(crate) duplicate_window: Option<u64>,
 }
 
 impl NewRun {
@@ -57,6 +58,7 @@ impl NewRun {
             run: ledger.run.as_str().into(),
             started: ledger.started,
             config_hash: ledger.config_hash.as_str().into(),
+            duplicate_window: ledger.duplicate_window,
         }
     }
 }
@@ -109,6 +111,7 @@ impl Task {
             stamp: self.prepared.stamp.clone(),
             number,
             position,
+            duplicate_window: run.duplicate_window,
             ..FileLedger::new(
                 RunKind::Ingest,
                 &self.prepared.name,

@@ -1,19 +1,11 @@
-//! Hashes of row keys, any number of them: in partitions, each of which fits into memory when its turn comes.
+//! Hashes of row keys, any number of them.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::Error;
-use crate::spool::{Room, Spool};
-
-/// Into so many parts, by their first byte: a thousand million hashes are 62 MB each.
-pub(super) const PARTITIONS: usize = 256;
-
-/// A partition's hashes go to its spool when there are so many. Those of all partitions take a megabyte.
-const GATHERED_MAX: usize = 256;
+use crate::spool::{Partitions, Room};
 
 const HASH_BYTES: usize = size_of::<u128>();
 
@@ -24,50 +16,26 @@ pub(super) fn hash_of(key: &[u8]) -> u128 {
 
 /// Hashes of keys, of which memory holds as many as there is room for.
 #[derive(Debug)]
-pub(super) struct KeyHashes {
-    partitions: Vec<Mutex<Spool>>,
-}
+pub(super) struct KeyHashes(Partitions<HASH_BYTES>);
 
 impl KeyHashes {
     pub(super) fn new(room: &Room) -> Self {
-        let spool = || Mutex::new(Spool::new(room));
-        Self {
-            partitions: std::iter::repeat_with(spool).take(PARTITIONS).collect(),
-        }
+        Self(Partitions::new(room))
     }
 
     /// What gathers some of them, beside others that do.
     pub(super) fn gather(&self) -> Gathered<'_> {
-        Gathered {
-            all: self,
-            open: vec![Vec::new(); PARTITIONS],
-        }
-    }
-
-    /// Calls `each` with the hashes of a partition, some at a time.
-    fn each(
-        &self,
-        partition: usize,
-        mut each: impl FnMut(&[[u8; HASH_BYTES]]),
-    ) -> Result<(), Error> {
-        let spool = &self.partitions[partition];
-        let spool = spool.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut at = 0;
-        while let Some(chunk) = spool.chunk(at)? {
-            each(chunk.as_chunks().0);
-            at += 1;
-        }
-        Ok(())
+        Gathered(self.0.gather())
     }
 
     /// Those of a partition that are not among `others`.
     pub(super) fn without(&self, others: &Self, partition: usize) -> Result<Vec<u128>, Error> {
         let mut known: HashSet<u128> = HashSet::new();
-        others.each(partition, |hashes| {
+        others.0.each(partition, |hashes| {
             known.extend(hashes.iter().copied().map(u128::from_be_bytes));
         })?;
         let mut missing = Vec::new();
-        self.each(partition, |hashes| {
+        self.0.each(partition, |hashes| {
             let hashes = hashes.iter().copied().map(u128::from_be_bytes);
             missing.extend(hashes.filter(|hash| !known.contains(hash)));
         })?;
@@ -76,46 +44,24 @@ impl KeyHashes {
 }
 
 /// Gathers hashes.
-pub(super) struct Gathered<'a> {
-    all: &'a KeyHashes,
-    open: Vec<Vec<u8>>,
-}
+pub(super) struct Gathered<'a>(crate::spool::Gathered<'a, HASH_BYTES>);
 
 impl Gathered<'_> {
     /// Adds a key's.
     pub(super) fn add(&mut self, key: &[u8]) -> Result<(), Error> {
-        let hash = hash_of(key).to_be_bytes();
-        let partition = usize::from(hash[0]);
-        let open = &mut self.open[partition];
-        open.extend_from_slice(&hash);
-        if open.len() >= GATHERED_MAX * HASH_BYTES {
-            self.put(partition)?;
-        }
-        Ok(())
+        self.0.add(hash_of(key).to_be_bytes())
     }
 
     /// Hands over the rest.
-    pub(super) fn finish(mut self) -> Result<(), Error> {
-        (0..PARTITIONS).try_for_each(|partition| self.put(partition))
-    }
-
-    fn put(&mut self, partition: usize) -> Result<(), Error> {
-        let open = &mut self.open[partition];
-        if open.is_empty() {
-            return Ok(());
-        }
-        let spool = &self.all.partitions[partition];
-        let mut spool = spool.lock().unwrap_or_else(PoisonError::into_inner);
-        spool.push(Bytes::copy_from_slice(open))?;
-        open.clear();
-        Ok(())
+    pub(super) fn finish(self) -> Result<(), Error> {
+        self.0.finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{KeyHashes, PARTITIONS, hash_of};
-    use crate::spool::Room;
+    use super::{KeyHashes, hash_of};
+    use crate::spool::{PARTITIONS, Room};
 
     fn hashes(room: &Room, keys: impl Iterator<Item = u32>) -> KeyHashes {
         let hashes = KeyHashes::new(room);

@@ -11,11 +11,12 @@ use rowmill_model::{MutationBatch, Row};
 use rowmill_rowkey::{KeyRange, TimelineKey};
 use rowmill_store::{Scan, Store, StoreExt as _};
 
-use super::hashes::{KeyHashes, PARTITIONS, hash_of};
+use super::hashes::{KeyHashes, hash_of};
 use super::{Rebuild, RebuildReport};
 use crate::error::Error;
 use crate::parts::each_part;
 use crate::runs::has_unfinished_run;
+use crate::spool::PARTITIONS;
 
 /// How many rows are looked up, and removed, together.
 const BATCH_ROWS: usize = 5_000;

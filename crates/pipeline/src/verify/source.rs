@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::store::{Cells, look_up};
+use super::versions::Versions;
 use super::{Depth, VerifyOptions, VerifyReport};
 use crate::content::{Relation, compare_content};
 use crate::control::Control;
@@ -29,6 +30,7 @@ use crate::open_file::OpenFile;
 use crate::parts::on_own_thread;
 use crate::process::process_chunk;
 use crate::runs::RunKind;
+use crate::spool::Room;
 use crate::stages::Stages;
 use crate::unreadable::shown_key;
 
@@ -61,6 +63,9 @@ enum Expected {
         key: Vec<u8>,
     },
 }
+
+/// How much memory the hashes of a source's events may take before they are put aside in a temporary file.
+const VERSIONS_BYTES: usize = 32 << 20;
 
 /// How many records are looked up together.
 const LOOKUP_RECORDS: usize = 500;
@@ -138,16 +143,16 @@ fn prepare(stages: &Stages, ledger: &FileLedger, storage: &Endpoint) -> Result<P
         .ok_or_else(|| "its source cannot be read again".to_owned())
 }
 
-/// Whether the rows that the source gives are exactly those that the ledger counts. Then what proves the ledger from the store proves
-/// them too, and none needs to be looked up.
-pub(super) async fn gives_what_was_written(
+/// If the rows that the source gives are exactly those that the ledger counts: those of them that a later record of the source wrote
+/// again. What proves the others from the store proves all of them, and none needs to be looked up.
+pub(super) async fn written_again(
     stages: &Arc<Stages>,
     ledger: &FileLedger,
     options: &VerifyOptions,
     control: &Control,
-) -> Result<bool, Error> {
+) -> Result<Option<Digest>, Error> {
     let Ok(prepared) = prepare_within(stages, ledger, options).await else {
-        return Ok(false);
+        return Ok(None);
     };
     let (sender, mut records) = mpsc::channel(2);
     let reading = {
@@ -155,22 +160,33 @@ pub(super) async fn gives_what_was_written(
         let work = move || read(&stages, prepared, &ledger, None, &sender);
         on_own_thread("source", work)?
     };
+    let versions = Versions::new(&Room::new(VERSIONS_BYTES));
+    let mut gathered = versions.gather();
     let (mut facts, mut letters) = (Digest::default(), Digest::default());
     while let Some(records) = records.recv().await {
         control.check()?;
         control.advance(0, records.len() as u64);
         for record in &records {
             match record {
-                Expected::Event { key, cells, .. } => facts.add(RowHash {
-                    key: xxh3_128(key),
-                    cells: *cells,
-                }),
+                Expected::Event { key, cells, .. } => {
+                    let row = RowHash {
+                        key: xxh3_128(key),
+                        cells: *cells,
+                    };
+                    facts.add(row);
+                    gathered.add(row)?;
+                }
                 Expected::Letter { key } => letters.add(letter::hash(xxh3_128(key))),
             }
         }
     }
     let is_read = reading.await.expect("reading a source does not panic");
-    Ok(is_read.is_ok() && facts == ledger.facts && letters == ledger.letters)
+    let is_as_written = facts == ledger.facts && letters == ledger.letters;
+    if is_read.is_err() || !is_as_written {
+        return Ok(None);
+    }
+    gathered.finish()?;
+    versions.written_again(control).map(Some)
 }
 
 async fn prepare_within(
@@ -214,7 +230,10 @@ fn read(
     let mut chunks = prepared.open().map_err(|error| error.to_string())?;
     let file = OpenFile::new(0, &prepared, ledger.clone(), true, true);
     let mut sampled = Sample::new(sample);
-    let mut seen = Seen::new(DUPLICATE_WINDOW);
+    let window = ledger
+        .duplicate_window
+        .and_then(|window| usize::try_from(window).ok());
+    let mut seen = Seen::new(window.unwrap_or(DUPLICATE_WINDOW));
     // What cannot be read is beyond what the ledger counts.
     for chunk in chunks.by_ref().map_while(Result::ok) {
         let is_last = chunk.end() >= until;

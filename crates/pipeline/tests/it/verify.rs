@@ -12,6 +12,7 @@ use rowmill_pipeline::{
 };
 use rowmill_store::{Faulty, Scan, Store, StoreExt as _};
 
+use crate::watched::Watched;
 use crate::{generated, ingest_all, ingest_with, joined, memory_store, options, stages};
 
 async fn verified(stages: &Arc<Stages>, store: &Arc<dyn Store>, depth: Depth) -> VerifyReport {
@@ -39,6 +40,46 @@ async fn damage(store: &Arc<dyn Store>, name: &str, nth: usize, cell: Option<(&s
     }
     change.finish();
     store.apply_all(name, batch).await.unwrap();
+}
+
+/// Repeats that the run had forgotten are written over their first ones. That is proved from the source and the store's digests, in time that
+/// follows from the number of records: no row is looked up.
+#[tokio::test(flavor = "multi_thread")]
+async fn repeats_beyond_the_window_are_proved_without_lookups() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = stages(&[]);
+    let once = generated(folder.path(), "a.jsonl", 900, 1);
+    let lines = std::fs::read_to_string(&once).unwrap();
+    let twice = folder.path().join("b.jsonl");
+    std::fs::write(&twice, lines.repeat(2)).unwrap();
+    let inner = memory_store().await.store;
+    let options = IngestOptions {
+        duplicate_window: 1,
+        batch_rows: 100,
+        chunk_bytes: 4 << 10,
+        ..options("run")
+    };
+    let report = ingest_with(&stages, &inner, &[&twice], &options)
+        .await
+        .unwrap();
+    let facts = inner.count(table::FACT, Scan::all()).await.unwrap();
+    let written = report.ledger.written;
+    assert!(facts < written, "{facts} of {written}");
+    let watched = Watched::new(&inner);
+    let store: Arc<dyn Store> = watched.clone();
+    let report = verified(&stages, &store, Depth::Store).await;
+    let expected = Verdict::ProvedFromSource {
+        events: written,
+        rewritten: written - facts,
+    };
+    assert_eq!(report.ledgers[0].verdict, expected);
+    assert!(report.differences.is_empty(), "{report:?}");
+    let scans = watched.seen().scans[table::FACT];
+    assert!(scans <= 16, "{scans}");
+    // What is not as it was written is found all the same.
+    damage(&inner, table::FACT, 3, Some((family::EVENT_DATA, "song"))).await;
+    let report = verified(&stages, &store, Depth::Store).await;
+    assert_eq!(report.ledgers[0].verdict, Verdict::Different);
 }
 
 const DEPTHS: [Depth; 3] = [Depth::Store, Depth::Full, Depth::Sample(1_000_000)];
