@@ -76,7 +76,7 @@ async fn merging_nothing_completes_nothing() {
     let done = aggregate_with(&stages, &store, &merging).await.unwrap();
     assert_eq!(done, AggregateReport::default());
     let error = aggregate_pending(&stages, &store).await.unwrap_err();
-    assert!(error.to_string().contains("not made anew to their end"));
+    assert!(error.to_string().contains("not made to their end"));
     // With what shards of everything left, it is.
     by_shard(&stages, &store, 0, Scope::All).await;
     let done = aggregate_with(&stages, &store, &merging).await.unwrap();
