@@ -199,8 +199,7 @@ def small_letters(program):
 def distinct_values(program):
     """1,000,000 distinct values of a dimension."""
     job = Job(program, pipelines.listens(weeks=False))
-    # A fifth of what stands here is the allocator's, and varies.
-    job.whole(job.write(DISTINCT), peak_mb=330)
+    job.whole(job.write(DISTINCT))
 
 
 def wide(program):

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! a fourth    partials that wait, of all weeks together; what is beyond goes to the spill file
-//! 3 eighths   days at work, two of each week at once, each with an equal share: groups while it folds; rows while it rolls up
-//! 3 eighths   what goes with a day at work whatever its share: a page of each of 16 scans and one that is read ahead, or a chunk of each
+//! a half      days at work, two of each week at once, each with an equal share: groups while it folds; rows while it rolls up
+//! a fourth    what goes with a day at work whatever its share: a page of each of 16 scans and one that is read ahead, or a chunk of each
 //!             of 25 partials; keys of groups that changed; the leaderboards of one dimension
 //! ```
 
@@ -35,7 +35,7 @@ impl Shares {
         const BATCH_MIN: usize = 256 << 10;
         const BATCH_MAX: usize = 12 << 20;
         let weeks = (bytes / WEEK_BYTES).clamp(1, jobs.max(1));
-        let day = bytes / 8 * 3 / (weeks * DAYS_AT_ONCE);
+        let day = bytes / 2 / (weeks * DAYS_AT_ONCE);
         Self {
             weeks,
             room: bytes / 4,
