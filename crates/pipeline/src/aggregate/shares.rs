@@ -33,7 +33,7 @@ impl Shares {
     /// The shares of `bytes`, for at most `jobs` weeks at once.
     pub(super) fn new(bytes: usize, jobs: usize) -> Self {
         const BATCH_MIN: usize = 256 << 10;
-        const BATCH_MAX: usize = 12 << 20;
+        const BATCH_MAX: usize = 16 << 20;
         let weeks = (bytes / WEEK_BYTES).clamp(1, jobs.max(1));
         let day = bytes / 2 / (weeks * DAYS_AT_ONCE);
         Self {
