@@ -119,7 +119,7 @@ def interrupted(program):
     job.interrupt("ingest", "ingest", path)
     job.run("ingest, again", "ingest", path)
     job.interrupt("aggregate", "aggregate")
-    job.aggregate()
+    job.aggregate(peak_mb=340)
     job.interrupt("aggregate --rebuild", "aggregate", "--rebuild")
     job.interrupt("verify", "verify")
     job.interrupt("verify --aggregates", "verify", "--aggregates")
@@ -131,7 +131,7 @@ def interrupted(program):
     job.verify(count.ledger()["written"])
     job.interrupt("delete", "delete", "--user", "u0", "--yes")
     job.run("delete, again", "delete", "--user", "u0", "--yes")
-    job.aggregate()
+    job.aggregate(peak_mb=340)
     job.run("verify --aggregates", "verify", "--aggregates")
 
 
