@@ -16,6 +16,7 @@ use crate::exit::{ExitStatus, UsageError};
 use crate::job::Job;
 use crate::printer::{Printer, counted};
 use crate::session;
+use crate::unreadable;
 
 /// Reads files and says what is wrong with them.
 pub(crate) async fn check(
@@ -74,9 +75,15 @@ pub(crate) async fn run_all(
     let job = Job::start("aggregating", printer);
     let options = session::aggregate_options(Scope::Pending);
     let done = aggregate(&stages, &store.store, &options, job.control()).await?;
+    let passed_over = job.control().unreadable();
     drop(job);
     aggregate_command::print(done, printer)?;
-    Ok(status)
+    let listed = unreadable::end(&passed_over, printer);
+    Ok(if status == ExitStatus::Done {
+        listed
+    } else {
+        status
+    })
 }
 
 async fn dry_run(

@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use insta::assert_snapshot;
+use rowmill_model::MutationBatch;
+use rowmill_pipeline::{Purpose, StoreUri, open_store_for};
+use rowmill_store::StoreExt as _;
 
 use crate::commands::EVENTS;
 use crate::{example, run, shown, stdout};
@@ -111,6 +114,36 @@ fn proving_and_repairing() {
 
     For more information, try '--help'.
     ");
+}
+
+/// By `run` too, which has aggregated all else by then.
+#[test]
+fn rows_that_are_passed_over_are_listed() {
+    let folder = folder();
+    let path = folder.path();
+    stdout(path, &["run", "plays.jsonl"]);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let uri = format!("file:{}", path.join("rowmill-data").display());
+        let uri = StoreUri::parse(&uri, None).unwrap();
+        let opened = open_store_for(&uri, Purpose::Writing).await.unwrap();
+        let mut batch = MutationBatch::new();
+        let mut row = batch.row(b"pending#x");
+        row.set("state", b"x", 0, b"y");
+        row.finish();
+        let written = opened.store.apply_all("pipeline_state", batch).await;
+        written.unwrap();
+    });
+    let command = |arguments: &[&str]| {
+        let output = run(path, arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        (
+            output.status.code(),
+            said.contains("pipeline_state pending#x: "),
+        )
+    };
+    assert_eq!(command(&["run", "--again", "plays.jsonl"]), (Some(1), true));
+    assert_eq!(command(&["aggregate", "--all"]), (Some(1), true));
+    assert_eq!(command(&["verify"]).0, Some(4));
 }
 
 #[test]
