@@ -16,7 +16,7 @@ pub(crate) const ROW_VALUE_BYTES_MAX: usize = 64 << 10;
 /// A leaderboard's cell has at most so many bytes. Places beyond are left out, from the last one on.
 pub const BOARD_BYTES_MAX: usize = 4 << 20;
 
-/// What was left out of cells.
+/// Counts of what did not fit into cells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cuts {
     /// Leaderboards that lack places, because of [`BOARD_BYTES_MAX`].

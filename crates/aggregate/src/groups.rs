@@ -29,7 +29,7 @@ pub struct Groups {
     heap_of_event: usize,
 }
 
-/// What states took beside their own size when every group was last looked at.
+/// The bytes that states took beside their own size, when every group was last weighed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Weighed {
     events: usize,
@@ -129,7 +129,7 @@ impl<S> Table<S> {
         Ok(())
     }
 
-    /// What it has reserved for groups, without what their states have.
+    /// The bytes reserved for groups, without those of their states.
     fn reserved(&self) -> usize {
         // An entry of the index takes five bytes and some room.
         self.texts.capacity() + self.groups.capacity() * (size_of::<Group<S>>() + 12)
@@ -181,9 +181,9 @@ impl Groups {
         self.events == 0
     }
 
-    /// Whether they take more than so many bytes, or nearly so.
+    /// True if the groups take more than `bytes_max`, or nearly so.
     ///
-    /// What an event may add at most is added for each. Only where that comes to too much is every group looked at.
+    /// The estimate adds to each event the most that it may take. Only if the estimate is too large is every group weighed.
     pub fn exceed(&mut self, bytes_max: usize) -> bool {
         let groups = self.count() - self.weighed.groups;
         let events = self.events - self.weighed.events;

@@ -61,7 +61,7 @@ impl PartialWriter {
         }
     }
 
-    /// Whether there are chunks to be handed out.
+    /// True if there are chunks to be handed out.
     pub(crate) fn has_done(&self) -> bool {
         !self.done.is_empty()
     }

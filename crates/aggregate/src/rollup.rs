@@ -36,7 +36,7 @@ pub struct RollUp {
     /// Of a part, while it is looked at alone.
     part: Bucket,
     body: Vec<u8>,
-    /// Of the dimension that groups have come to, which is this one of the plan's: they come in the order of dimensions.
+    /// The leaderboards of the current dimension. Groups come in the order of dimensions.
     boards: DimensionBoards,
     at: usize,
     cuts: Cuts,
@@ -55,7 +55,7 @@ fn periods(period: Period, parts: &[Period]) -> impl Iterator<Item = Period> {
 }
 
 impl DimensionBoards {
-    /// Those of a dimension, still empty; beyond the last dimension there are none.
+    /// Empty leaderboards of a dimension; none beyond the last one.
     fn new(dimension: Option<&Dimension>, period: Period, parts: &[Period]) -> Self {
         let Some(dimension) = dimension else {
             return Self(Vec::new());

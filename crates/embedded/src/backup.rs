@@ -133,7 +133,7 @@ fn copy(
     Ok(report)
 }
 
-/// Whether a folder, which need not exist yet, is the store in `store` or lies in it.
+/// True if `folder`, which need not exist yet, is the store's folder or lies inside it.
 fn is_within(folder: &Path, store: &Path) -> std::io::Result<bool> {
     let store = store.canonicalize()?;
     let known = folder.ancestors().find(|it| it.exists());

@@ -281,7 +281,7 @@ pub(crate) fn stopped() -> Error {
     Error::new(ErrorKind::Unavailable, "stopped before its end")
 }
 
-/// Whether an entry holds a mutation, or a piece of one.
+/// True if an entry holds a mutation, or a piece of one.
 fn is_sound(key: &[u8], value: &Bytes) -> bool {
     let (Some(place), Some((_, ops))) = (Place::of(key), entry::split_value(value)) else {
         return false;

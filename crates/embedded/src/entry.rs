@@ -8,7 +8,7 @@
 //! The end mark sorts before every continuation of a row key, so entries sort as their rows do, and a row's entries stand
 //! together.
 //!
-//! Whoever merges sorted runs holds an entry of each, so none may be large. A mutation with long operations is stored in pieces, which
+//! Merging sorted runs holds one entry of each run in memory, so no entry may be large. A mutation with long operations is stored in pieces, which
 //! stand after the row's other entries. Pieces of a mutation that was replaced by a shorter one may be left over: their sequence number is
 //! another.
 //!
@@ -101,10 +101,10 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// What an entry's key says.
+/// An entry's key, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// How many bytes of the key are the escaped row key, which is the same for all entries of a row.
+    /// The length of the escaped row key, in bytes. All entries of a row share it.
     pub(crate) row_bytes: usize,
     /// The number of the piece; 0 if it is none.
     pub(crate) number: u16,
@@ -138,7 +138,7 @@ pub(crate) fn split_value(value: &Bytes) -> Option<(u64, Bytes)> {
     Some((sequence, value.slice(SEQUENCE_BYTES..)))
 }
 
-/// How many pieces there are of the operations, if that is what stands in their place.
+/// The number of pieces, if the operations are stored in pieces.
 pub(crate) fn pieces(ops: &[u8]) -> Option<u16> {
     match ops {
         [IN_PIECES, high, low] => Some(u16::from_be_bytes([*high, *low])),
@@ -178,7 +178,7 @@ pub(crate) fn push_row_key(out: &mut Vec<u8>, row_key: &[u8]) {
 /// A cell in something that the same mutation deletes first is decided by that deletion.
 #[derive(Default)]
 pub(crate) struct Shapes {
-    /// What is hashed, in one piece: that takes half the time of many small ones.
+    /// The bytes to hash, collected: hashing them at once takes half the time of many small updates.
     decided: Vec<u8>,
 }
 

@@ -47,7 +47,7 @@ pub(crate) const META_KEYSPACE: u64 = 0;
 /// What the engine's `version` holds: the format that this crate was written for.
 pub(crate) const ENGINE_FORMAT: &[u8] = b"FJL\x03";
 
-/// What is known of a copy whose original was open: its parts may be of several times, which nothing in it tells.
+/// The warning about a copy of a store that was open: its parts may be of several times, and nothing in it tells.
 pub(crate) const COPIED_WHILE_OPEN: &str = "this store was copied while it was open for writing, or after the process that wrote to it had died; it may lack what was written meanwhile: \
      `rowmill verify` says whether all is there";
 

@@ -1,6 +1,6 @@
 //! How many files the engine may have open: it fails for good if the system refuses it one.
 
-/// However many files may be open, so many sorted runs are merged.
+/// The most sorted runs that a table gathers before they are merged, however many files may be open.
 const RUNS_BEFORE_COMPACTION_MAX: usize = 24;
 
 /// What the process's limit of open files allows.

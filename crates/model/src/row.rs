@@ -66,7 +66,7 @@ impl Row {
             .map(|cell| cell.value)
     }
 
-    /// The same as bytes of their own. A long value is not copied, but shares the memory of the row.
+    /// The newest value of one column as [`Bytes`]. A long value is not copied, but shares the memory of the row.
     pub fn value_bytes(&self, family: &str, qualifier: &[u8]) -> Option<Bytes> {
         const COPIED_BYTES_MAX: usize = 64 << 10;
         let value = self.value(family, qualifier)?;

@@ -123,7 +123,7 @@ impl Error {
         Self::Forgot { what: what.into() }
     }
 
-    /// Of a job that wrote to the store before: a table that is not there is one that was dropped since.
+    /// The error of a job that wrote to the store before: a table that is not there was dropped since.
     pub(crate) fn of_known_tables(self) -> Self {
         match self {
             Self::Store(error) if error.kind() == ErrorKind::NotFound => {

@@ -53,7 +53,7 @@ pub struct FileLedger {
     pub started: Timestamp,
     /// Fingerprint of the pipeline file.
     pub config_hash: String,
-    /// How many of the latest identities the run remembers to tell duplicates, if that is not [`crate::DUPLICATE_WINDOW`].
+    /// The number of latest identities that the run remembers to tell duplicates, if it is not [`crate::DUPLICATE_WINDOW`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicate_window: Option<u64>,
     /// How far it got.

@@ -125,7 +125,7 @@ pub fn process_chunk(stages: &Stages, source: &ChunkSource<'_>, chunk: &Chunk) -
     process_chunk_into(Processed::default(), stages, source, chunk)
 }
 
-/// The same, into an empty `done` with some memory.
+/// Does the same as [`process_chunk`], and uses the memory of `done`, which is empty.
 pub(crate) fn process_chunk_into(
     mut done: Processed,
     stages: &Stages,

@@ -51,7 +51,7 @@ impl Unreadable {
         }
     }
 
-    /// The same, unless it is one of the first and was met before.
+    /// Counts a row, unless it is kept already.
     pub(crate) fn add_once(&mut self, table: &'static str, key: &[u8], problem: impl fmt::Display) {
         let shown = shown_key(key);
         if !self

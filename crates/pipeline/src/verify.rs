@@ -417,7 +417,7 @@ impl Verifier<'_> {
         }
     }
 
-    /// What the source says together with the store's digests; none if rows have to be looked up.
+    /// The verdict that the source and the store's digests give together; none if rows have to be looked up.
     async fn without_lookups(&self, ledger: &FileLedger) -> Result<Option<Verdict>, Error> {
         let is_whole_table = self.options.run.is_none() && self.options.file.is_none();
         let Some(found) = self.found.filter(|_| is_whole_table) else {

@@ -39,12 +39,12 @@ pub(crate) struct Record {
 pub(crate) struct FolderId {
     device: (u32, u32),
     inode: u64,
-    /// When it was made, as inodes are used again: seconds and nanoseconds; zeros on file systems that do not know.
+    /// Its time of creation in seconds and nanoseconds, because inodes are used again; zeros where the file system has none.
     made: (i64, u32),
 }
 
 impl FolderId {
-    /// None where the system does not tell folders apart.
+    /// The identity of a folder; none where the system gives none.
     #[cfg(target_os = "linux")]
     pub(crate) fn of(folder: &Path) -> Option<Self> {
         use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
@@ -142,7 +142,7 @@ impl Record {
         Ok(record)
     }
 
-    /// Whether `folder`, in which the record was found, is a copy of a store that was open when it was copied.
+    /// True if `folder`, in which the record was found, is a copy of a store that was open.
     pub(crate) fn is_copy_of_open(&self, folder: &Path) -> bool {
         self.state == State::Open && self.opened.is_some() && self.opened != FolderId::of(folder)
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Room, Spool};
 use crate::error::Error;
 
-/// How many partitions there are: a thousand million entries of 16 bytes are 62 MB each.
+/// The number of partitions. Of a thousand million entries of 16 bytes, each is 62 MB.
 pub(crate) const PARTITIONS: usize = 256;
 
 /// A partition's entries go to its spool when they are so many bytes. Those of all partitions take a megabyte.
@@ -23,7 +23,7 @@ impl<const N: usize> Partitions<N> {
         Self(std::iter::repeat_with(spool).take(PARTITIONS).collect())
     }
 
-    /// What gathers some of them, beside others that do.
+    /// A gatherer; several may work side by side.
     pub(crate) fn gather(&self) -> Gathered<'_, N> {
         Gathered {
             all: self,

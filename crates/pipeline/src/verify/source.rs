@@ -64,7 +64,7 @@ enum Expected {
     },
 }
 
-/// How much memory the hashes of a source's events may take before they are put aside in a temporary file.
+/// The memory that hashes of a source's events may take; what exceeds it goes to a temporary file.
 const VERSIONS_BYTES: usize = 32 << 20;
 
 /// How many records are looked up together.
@@ -143,8 +143,8 @@ fn prepare(stages: &Stages, ledger: &FileLedger, storage: &Endpoint) -> Result<P
         .ok_or_else(|| "its source cannot be read again".to_owned())
 }
 
-/// If the rows that the source gives are exactly those that the ledger counts: those of them that a later record of the source wrote
-/// again. What proves the others from the store proves all of them, and none needs to be looked up.
+/// The rows of the source that a later record of it wrote again; none if the source does not give exactly the rows that the ledger counts.
+/// If the store holds all the others, everything is proved, and no row needs to be looked up.
 pub(super) async fn written_again(
     stages: &Arc<Stages>,
     ledger: &FileLedger,

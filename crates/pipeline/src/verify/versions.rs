@@ -17,7 +17,7 @@ impl Versions {
         Self(Partitions::new(room))
     }
 
-    /// What gathers them all, in their order.
+    /// A gatherer, which is given the rows in their order.
     pub(super) fn gather(&self) -> Gathered<'_> {
         Gathered(self.0.gather())
     }
